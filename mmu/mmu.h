@@ -1,0 +1,215 @@
+/*
+ * Guest memory: the physical map, the guest's page tables, and the windows
+ * through which translated code reaches them.
+ *
+ *   guest virtual --walk--> guest physical --physmap--> RAM memfd / ROM / MMIO
+ *        |                                                 ^
+ *        +------ window: 4 GiB of host addresses, mmap'ed -+
+ *
+ * Threading: everything here belongs to the vCPU thread unless a function says
+ * otherwise. Guest faults are reported in cpu->fault.
+ */
+#ifndef RINGFENCE_MMU_MMU_H
+#define RINGFENCE_MMU_MMU_H
+
+#include "cpu/cpu.h"
+#include "cpu/types.h"
+
+/* ======================= guest physical map (physmap.c) ======================= */
+
+struct physmap;
+
+/* MMIO handlers; size is 1, 2, 4 or 8 and never crosses the region's end. */
+struct mmio_ops {
+	uint64_t (*read)(void *opaque, uint64_t offset, unsigned size);
+	void (*write)(void *opaque, uint64_t offset, unsigned size, uint64_t value);
+};
+
+enum page_kind { PAGE_RAM, PAGE_ROM, PAGE_MMIO, PAGE_NONE };
+
+/* First address that is not RAM when there is more RAM than fits below 4 GiB. */
+#define PHYSMAP_HOLE_START 0xe0000000ull
+
+/*
+ * RAM of `bytes` (a multiple of 4 KiB) in one memfd. Guest layout: RAM from 0 up to
+ * PHYSMAP_HOLE_START (less A0000-BFFFF, which reads as unassigned until a device claims it), the rest from 4 GiB up.
+ * C0000-FFFFF is ROM: readable, guest writes are ignored. Null on failure with a message in err.
+ */
+struct physmap *physmap_create(uint64_t bytes, char *err, size_t errlen);
+void physmap_destroy(struct physmap *);
+int physmap_fd(const struct physmap *);
+uint64_t physmap_ram_size(const struct physmap *);
+uint64_t physmap_below_4g(const struct physmap *); /* end of low RAM */
+uint64_t physmap_above_4g(const struct physmap *); /* bytes of RAM above 4 GiB */
+/* Zero all RAM (not ROM). The VM must not be running. */
+void physmap_clear_ram(struct physmap *);
+
+/* Register MMIO; overlapping an existing region is a programming error. Regions are page-aligned. */
+void physmap_add_mmio(struct physmap *, gpa_t base, uint64_t len, const struct mmio_ops *, void *opaque);
+/* Move or remove a region (APIC base, PCI BARs). len 0 in the map means removed. */
+void physmap_move_mmio(struct physmap *, void *opaque, gpa_t new_base, bool enabled);
+
+enum page_kind physmap_kind(const struct physmap *, gpa_t);
+/* Offset of a RAM or ROM page in the memfd. */
+uint64_t physmap_file_offset(const struct physmap *, gpa_t);
+/* Host pointer to [gpa, gpa+len) when it is RAM/ROM contiguous in the memfd, else null. For the monitor's own
+ * reading, loaders and ROM building; guest-visible writes go through physmap_write. Async-signal-safe. */
+void *physmap_host(const struct physmap *, gpa_t, uint64_t len);
+
+/* Guest-visible access by physical address (DMA, page walks, interpreter): dispatches RAM, ROM, MMIO;
+ * unassigned reads as all ones. Writes to pages holding translated code notify the code listener first. */
+void physmap_read(struct physmap *, gpa_t, void *, unsigned len);
+void physmap_write(struct physmap *, gpa_t, const void *, unsigned len);
+
+/* A20 gate: when off, bit 20 of every physical address the CPU makes is zero. */
+void physmap_set_a20(struct physmap *, bool on);
+
+/* ---- pages that hold translated code (code_pages.c) ---- */
+
+struct code_listener {
+	/* Bytes of a marked page are about to be written by the CPU or a device. The listener drops what
+	 * overlaps and may call physmap_unmark_code. */
+	void (*written)(void *ctx, gpa_t, unsigned len);
+	void *ctx;
+};
+void physmap_set_code_listener(struct physmap *, const struct code_listener *);
+/* Write-protect the page in every window and software TLB from now on. Idempotent. */
+void physmap_mark_code(struct physmap *, gpa_t page);
+/* Writes are no longer reported; the page becomes writable again lazily. */
+void physmap_unmark_code(struct physmap *, gpa_t page);
+bool physmap_is_code(const struct physmap *, gpa_t page);
+
+/* ============================ guest page walk (walk.c) ============================ */
+
+struct walk {
+	gpa_t gpa;       /* of the byte asked for */
+	uint64_t page;   /* size of the guest page: 4 KiB, 2 MiB or 4 MiB; 1 GiB-sized identity when paging is off */
+	bool user;       /* accessible with user privilege */
+	bool write;      /* guest tables permit writing (for the privilege asked for, CR0.WP considered) */
+	bool exec;
+	bool dirty;      /* D already set (or set by this walk); false: map read-only */
+	bool global;
+	gpa_t table[3];  /* page-table pages visited, top down; .v = ~0 when unused */
+	uint64_t entry[3];
+	unsigned levels;
+};
+
+/*
+ * Walk the guest's tables for one access and set A (and, for writes, D) bits. OUT_FAULT: cpu->fault is the #PF.
+ */
+MUST_USE enum outcome mmu_walk(struct cpu *, struct physmap *, gva_t, unsigned acc, struct walk *);
+/* The same without side effects, for debuggers and for looking at neighbours; false when not mapped. */
+bool mmu_walk_quiet(const struct cpu *, struct physmap *, gva_t, struct walk *);
+
+/* ======================= windows and flushes (mmu.c, window.c, snapshot.c) ======================= */
+
+struct mmu;
+
+struct mmu_config {
+	unsigned user_windows;  /* how many user windows are cached (LRU) */
+	unsigned max_mappings;  /* budget of host mappings; 0: from vm.max_map_count */
+};
+
+/*
+ * A space is a window's identity for the translator: `index` is a small dense number (0 = supervisor,
+ * 1.. = user windows), stable while the window belongs to one guest address space.
+ */
+enum { MMU_SUPERVISOR = 0, MMU_MAX_SPACES = 64 };
+
+struct mmu_listener {
+	/* Linear pages [first, last] of a space may translate differently now (page numbers = gva >> 12); only called for
+	 * ranges in which mmu_track_code was used. Cross-page links into them must go. */
+	void (*code_unmapped)(void *ctx, unsigned space, uint64_t first, uint64_t last);
+	/* The space was given to another address space: forget everything about it. */
+	void (*space_recycled)(void *ctx, unsigned space);
+	void *ctx;
+};
+
+struct mmu *mmu_create(struct physmap *, struct cpu *, const struct mmu_config *, char *err, size_t errlen);
+void mmu_destroy(struct mmu *);
+void mmu_set_listener(struct mmu *, const struct mmu_listener *);
+
+/* Window bases for GS: 4 GiB-aligned, stride 8 GiB. The user window of the current CR3 is made on first use. */
+hva_t mmu_window_base(struct mmu *, bool user);
+unsigned mmu_space(struct mmu *, bool user);
+
+/* What a host fault in a window turned out to be. */
+enum mmu_fill {
+	MMU_FILLED,     /* entry made (or rights raised): run the instruction again */
+	MMU_TRUE_FAULT, /* the guest's tables forbid it: let the interpreter raise it */
+	MMU_IO,         /* MMIO or unassigned: not mappable */
+	MMU_CODE_WRITE, /* write to a page that holds translations, or to ROM: emulate the instruction */
+	MMU_USER_PAGE,  /* supervisor access to a user page while such fills are refused (see mmu_refuse_user_fills) */
+};
+enum mmu_fill mmu_handle_fault(struct mmu *, bool user, gva_t, bool write);
+/* When on, the supervisor window is never filled with pages whose guest mapping is U=1. */
+void mmu_refuse_user_fills(struct mmu *, bool on);
+
+/* Is this host address inside a window (or its guard)? Async-signal-safe. */
+bool mmu_window_of(const struct mmu *, uintptr_t addr, bool *user, gva_t *);
+
+/* Flushes; wired to cpu_ops. Compare page tables in use with their snapshots and drop what changed. */
+void mmu_paging_changed(struct mmu *, bool flush, bool global);
+void mmu_invlpg(struct mmu *, gva_t);
+
+/*
+ * Instruction fetch: translate one linear address for execution in the current mode, and have changes of its mapping
+ * reported to the listener from now on. OUT_FAULT: cpu->fault is the #PF.
+ */
+MUST_USE enum outcome mmu_track_code(struct mmu *, bool user, gva_t, gpa_t *);
+
+/* ---- software TLB (softtlb.c): interpreter, callouts, and the look-up form ---- */
+
+/*
+ * Direct-mapped, one for each privilege (supervisor accesses, user accesses) and one more slot array for each of read and write, so
+ * that a hit needs one compare. Index: (gva >> 12) & (SOFTTLB_SIZE - 1). Tag: gva page address (bits 31..12), low
+ * bits zero; an invalid entry's tag has low bits set. `delta` + gva = host address.
+ * Emitted code reads these fields: layout asserted in translator/.
+ */
+enum { SOFTTLB_SIZE = 256 };
+struct softtlb_entry {
+	uint32_t tag;
+	uint32_t pad;
+	uint64_t delta;
+};
+struct softtlb {
+	struct softtlb_entry read[SOFTTLB_SIZE];
+	struct softtlb_entry write[SOFTTLB_SIZE]; /* clean pages and code pages are never in here */
+};
+struct softtlb *mmu_softtlb(struct mmu *, bool user);
+
+/* The cpu_ops memory functions on top of walk + physmap + softtlb. `ctx` pointer: cpu->ops_ctx is not used; the mmu is found by
+ * mmu_of(cpu), set by mmu_create. */
+enum outcome mmu_op_read(struct cpu *, gva_t, void *, unsigned len, unsigned acc);
+enum outcome mmu_op_write(struct cpu *, gva_t, const void *, unsigned len, unsigned acc);
+enum outcome mmu_op_probe(struct cpu *, gva_t, unsigned len, unsigned acc);
+enum outcome mmu_op_fetch(struct cpu *, gva_t, uint8_t *, unsigned max, unsigned *got);
+struct mmu *mmu_of(struct cpu *);
+
+/* Debugger access by guest-virtual address, no side effects, no faults: bytes transferred. */
+unsigned mmu_peek(struct mmu *, gva_t, void *, unsigned len);
+unsigned mmu_poke(struct mmu *, gva_t, const void *, unsigned len);
+
+/* ---- statistics ---- */
+#define MMU_STATS(X) \
+	X(hidden_faults, "faults that filled a window") \
+	X(true_faults, "faults for the guest") \
+	X(code_write_faults, "writes to code pages") \
+	X(io_faults, "accesses to MMIO through a window") \
+	X(fills, "window mappings made") \
+	X(fill_pages, "pages mapped by them") \
+	X(drops, "window ranges dropped") \
+	X(flushes, "flushes") \
+	X(compares, "page-table pages compared") \
+	X(evictions, "windows evicted") \
+	X(walks, "guest page walks") \
+	X(softtlb_misses, "software TLB misses")
+struct mmu_stats {
+#define X(name, text) uint64_t name;
+	MMU_STATS(X)
+#undef X
+	uint64_t mappings_now;
+};
+const struct mmu_stats *mmu_statistics(const struct mmu *);
+
+#endif

@@ -1,0 +1,82 @@
+/*
+ * The translator: runs guest code from the translation cache.
+ *
+ * One `struct tc` serves one vCPU. `tc_run` executes guest code, delivering the guest's exceptions and
+ * taking external interrupts through `tc_ops`, until something needs the program above it.
+ */
+#ifndef RINGFENCE_TRANSLATOR_TRANSLATOR_H
+#define RINGFENCE_TRANSLATOR_TRANSLATOR_H
+
+#include "cpu/cpu.h"
+#include "mmu/mmu.h"
+
+#include <stdio.h>
+
+struct tc;
+
+struct tc_config {
+	size_t size;      /* bytes of translated code; 0: default */
+	bool verify;      /* run the verifier on every CCF (always on in debug builds) */
+	bool lockstep;    /* run every block in the interpreter too and compare */
+	bool count;       /* count executed guest instructions (costs a little) */
+	bool interpret;   /* -accel interp: never translate */
+};
+
+struct tc_ops {
+	/* machine_interrupt_pending / machine_interrupt_ack and the NMI pair */
+	bool (*interrupt_pending)(void *ctx);
+	int (*interrupt_ack)(void *ctx);
+	bool (*nmi_pending)(void *ctx);
+	bool (*nmi_ack)(void *ctx);
+	void *ctx;
+};
+
+enum tc_exit {
+	TC_EXIT_KICK,     /* tc_kick was called and there is no interrupt to take: look around, call again */
+	TC_EXIT_HALT,     /* the guest executed HLT and nothing is pending */
+	TC_EXIT_SHUTDOWN, /* triple fault */
+	TC_EXIT_ERROR,    /* the host failed or lockstep found a difference; reported already */
+};
+
+struct tc *tc_create(const struct tc_config *, struct cpu *, struct mmu *, struct physmap *,
+		     const struct tc_ops *, char *err, size_t errlen);
+void tc_destroy(struct tc *);
+
+/* Must be called once on the vCPU thread before tc_run: alternate signal stack, signal handlers. */
+bool tc_thread_init(struct tc *, char *err, size_t errlen);
+enum tc_exit tc_run(struct tc *);
+
+/* Have a running tc_run come back to a block boundary soon and look at interrupts and requests. Any thread. */
+void tc_kick(struct tc *);
+
+/* Forget all translations (reset). vCPU thread, not inside tc_run. */
+void tc_flush(struct tc *);
+
+/* ---- statistics ---- */
+#define TC_STATS(X) \
+	X(translations, "blocks translated") \
+	X(guest_instructions, "guest instructions translated") \
+	X(guest_bytes, "guest bytes translated") \
+	X(host_bytes, "host bytes emitted") \
+	X(revivals, "blocks revived by content hash") \
+	X(invalidations, "blocks dropped by writes") \
+	X(evictions, "blocks evicted for room") \
+	X(chains, "exits chained") \
+	X(dispatches, "returns to the dispatcher") \
+	X(lookup_misses, "indirect look-up misses") \
+	X(callouts, "generic callouts") \
+	X(interpreted, "instructions interpreted") \
+	X(executed, "instructions executed in translated code (with counting on)") \
+	X(interrupts, "external interrupts taken") \
+	X(exceptions, "exceptions delivered") \
+	X(kicks, "kicks") \
+	X(translate_ns, "nanoseconds spent translating")
+struct tc_stats {
+#define X(name, text) uint64_t name;
+	TC_STATS(X)
+#undef X
+};
+const struct tc_stats *tc_statistics(const struct tc *);
+void tc_print_stats(const struct tc *, FILE *);
+
+#endif
