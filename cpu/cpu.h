@@ -258,6 +258,8 @@ struct cpu_ops {
 	/* An MSR that cpu/ does not have; false: #GP. May be null. */
 	bool (*rdmsr)(struct cpu *, uint32_t index, uint64_t *value);
 	bool (*wrmsr)(struct cpu *, uint32_t index, uint64_t value);
+	/* Read guest physical memory: the PDPTEs that CR3 points at. */
+	void (*read_phys)(struct cpu *, gpa_t, void *, unsigned len);
 };
 
 /* ---- life cycle (cpu.c) ---- */
@@ -353,6 +355,9 @@ struct cpu_model {
 	/* feature words: leaf 1 EDX, leaf 1 ECX, leaf 7 EBX, leaf 7 EDX, 80000001h EDX, 80000001h ECX, 80000007h EDX */
 	uint32_t features[7];
 	bool hypervisor_leaf;
+	uint32_t level, xlevel;           /* highest basic leaf; highest extended leaf or 0 */
+	uint64_t arch_capabilities;       /* IA32_ARCH_CAPABILITIES */
+	uint32_t tsc_khz, crystal_khz;    /* leaf 15h; 0: not known, not reported */
 };
 enum { FEAT_1_EDX, FEAT_1_ECX, FEAT_7_EBX, FEAT_7_EDX, FEAT_81_EDX, FEAT_81_ECX, FEAT_87_EDX };
 
@@ -363,6 +368,12 @@ const struct cpu_model *cpu_model_nth(unsigned n);
  * line into err. Features that are not implemented cannot be switched on.
  */
 bool cpu_model_parse(const char *text, struct cpu_model *out, char *err, size_t errlen);
+/*
+ * Report the TSC's frequency in leaves 15h and 16h, so that kernels need not calibrate. Linux takes the
+ * crystal for the local APIC timer's input clock: pass that timer's real frequency.
+ * Only for models that have these leaves or may have them (level raised when the vendor model is open-ended).
+ */
+void cpu_model_set_tsc_hz(struct cpu_model *, uint64_t tsc_hz, uint64_t crystal_hz);
 static inline bool cpu_has(const struct cpu *c, unsigned word, unsigned bit)
 {
 	return (c->model->features[word] >> bit) & 1;
