@@ -1,0 +1,79 @@
+/* -accel dbt: guest code runs from the translation cache. */
+#include "monitor/log.h"
+#include "monitor/vm_internal.h"
+#include "translator/translator.h"
+
+static void *dbt_create(struct vm *vm, char *err, size_t errlen)
+{
+	const struct accel_options *a = &vm->options.accel;
+	const struct tc_config config = {
+		.size = a->tc_size,
+		.verify = a->verify,
+		.lockstep = a->lockstep,
+		.count = log_on(LOG_STATS),
+	};
+	const struct tc_ops ops = {
+		.interrupt_pending = vm_interrupt_pending,
+		.interrupt_ack = vm_interrupt_ack,
+		.nmi_pending = vm_nmi_pending,
+		.nmi_ack = vm_nmi_ack,
+		.ctx = vm,
+	};
+	return tc_create(&config, &vm->cpu, vm->mmu, vm->map, &ops, err, errlen);
+}
+
+static void dbt_destroy(void *tc)
+{
+	tc_destroy(tc);
+}
+
+static bool dbt_thread_init(void *tc, char *err, size_t errlen)
+{
+	return tc_thread_init(tc, err, errlen);
+}
+
+static enum run_exit dbt_run(void *tc)
+{
+	switch (tc_run(tc)) {
+	case TC_EXIT_KICK:
+		return RUN_KICK;
+	case TC_EXIT_HALT:
+		return RUN_HALT;
+	case TC_EXIT_SHUTDOWN:
+		return RUN_SHUTDOWN;
+	case TC_EXIT_ERROR:
+		break;
+	}
+	return RUN_ERROR;
+}
+
+static void dbt_kick(void *tc)
+{
+	tc_kick(tc);
+}
+
+static void dbt_flush(void *tc)
+{
+	tc_flush(tc);
+}
+
+static void dbt_stats(void *tc, FILE *out)
+{
+	tc_print_stats(tc, out);
+	const struct tc_stats *s = tc_statistics(tc);
+	uint64_t all = s->executed + s->interpreted;
+	if (s->executed)
+		fprintf(out, "share of instructions executed from the translation cache: %.3f %%\n",
+			100.0 * (double)s->executed / (double)all);
+}
+
+const struct accel accel_dbt = {
+	.name = "dbt",
+	.create = dbt_create,
+	.destroy = dbt_destroy,
+	.thread_init = dbt_thread_init,
+	.run = dbt_run,
+	.kick = dbt_kick,
+	.flush = dbt_flush,
+	.stats = dbt_stats,
+};

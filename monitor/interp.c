@@ -1,0 +1,87 @@
+/*
+ * -accel interp: every instruction in the interpreter. The reference the translator is measured
+ * against, and the way to run when the translator is in doubt.
+ */
+#include "monitor/log.h"
+#include "monitor/vm_internal.h"
+
+#include <stdlib.h>
+
+struct interp {
+	struct vm *vm;
+	atomic_bool kicked;
+};
+
+static void *interp_create(struct vm *vm, char *err, size_t errlen)
+{
+	struct interp *in = calloc(1, sizeof(*in));
+	if (in)
+		in->vm = vm;
+	else
+		snprintf(err, errlen, "out of memory for the interpreter");
+	return in;
+}
+
+static bool interp_thread_init(void *opaque, char *err, size_t errlen)
+{
+	return true;
+}
+
+static void interp_kick(void *opaque)
+{
+	struct interp *in = opaque;
+	atomic_store(&in->kicked, true);
+}
+
+static void interp_flush(void *opaque)
+{
+}
+
+/* Take an NMI or an interrupt if one may be taken here. */
+static void take_event(struct vm *vm)
+{
+	struct cpu *c = &vm->cpu;
+	if (vm_nmi_pending(vm) && !c->nmi_block && !c->shadow && vm_nmi_ack(vm)) {
+		cpu_deliver_interrupt(c, EXC_NMI);
+	} else if (vm_interrupt_pending(vm) && cpu_interruptible(c)) {
+		int vector = vm_interrupt_ack(vm);
+		if (vector >= 0)
+			cpu_deliver_interrupt(c, (unsigned)vector);
+	}
+}
+
+static enum run_exit interp_run(void *opaque)
+{
+	struct interp *in = opaque;
+	struct vm *vm = in->vm;
+	struct cpu *c = &vm->cpu;
+	for (;;) {
+		if (atomic_exchange(&in->kicked, false) && atomic_load(&vm->requests))
+			return RUN_KICK;
+		if (c->shutdown)
+			return RUN_SHUTDOWN;
+		take_event(vm);
+		if (c->shutdown)
+			return RUN_SHUTDOWN;
+		if (c->halted)
+			return RUN_HALT;
+		if (log_on(LOG_EXEC))
+			log_line(LOG_EXEC, "%04x:%08x", c->seg[S_CS].sel, (unsigned)c->rip);
+		cpu_step(c);
+	}
+}
+
+static void interp_stats(void *opaque, FILE *out)
+{
+}
+
+const struct accel accel_interp = {
+	.name = "interp",
+	.create = interp_create,
+	.destroy = free,
+	.thread_init = interp_thread_init,
+	.run = interp_run,
+	.kick = interp_kick,
+	.flush = interp_flush,
+	.stats = interp_stats,
+};

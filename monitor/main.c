@@ -1,0 +1,110 @@
+/*
+ * The program: command line, one virtual machine, and an orderly end whatever happens.
+ *
+ * However we end, the terminal is as it was: atexit for the ordinary ways, handlers for the
+ * signals that kill. Only SIGKILL beats us.
+ */
+#include "monitor/log.h"
+#include "monitor/pidfile.h"
+#include "monitor/vm.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void clean_up(void)
+{
+	chardev_stdio_restore();
+	pidfile_remove();
+}
+
+/* The translator's own handler for SIGSEGV comes later and passes on what is not its own. */
+static void on_fatal(int sig)
+{
+	static const char text[] = "ringfence: internal error, the virtual machine is lost\n";
+	clean_up();
+	if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
+		_exit(1);
+	signal(sig, SIG_DFL);
+	raise(sig);
+}
+
+static void prepare_signals(void)
+{
+	static const int fatal[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGQUIT};
+	/* SA_ONSTACK: guest code runs with a stack pointer of its own. */
+	struct sigaction sa = {.sa_handler = on_fatal, .sa_flags = SA_ONSTACK | SA_NODEFER};
+	for (size_t i = 0; i < ARRAY_LEN(fatal); i++)
+		sigaction(fatal[i], &sa, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	/* For vm_wait; threads inherit the mask. */
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+static int fail(const char *err)
+{
+	fprintf(stderr, "ringfence: %s\n", err);
+	return EXIT_FAILURE;
+}
+
+/* Say once what QEMU's users would not expect. */
+static void say_defaults(const struct options *o)
+{
+	if (!o->kernel)
+		fprintf(stderr, "ringfence: no -kernel: booting the built-in demonstration guest "
+				"(Ctrl-A H helps, Ctrl-A X quits)\n");
+	else if (!o->nographic && !o->display_none && !o->serial_count && !o->nodefaults)
+		fprintf(stderr, "ringfence: there is no display: the first serial port is on this terminal, as with "
+				"-nographic\n");
+#ifndef RINGFENCE_HAVE_DBT
+	if (o->accel.kind == ACCEL_DBT)
+		fprintf(stderr, "ringfence: built without the translator: guest code is interpreted\n");
+#endif
+}
+
+static int run(const struct options *o)
+{
+	char err[OPTIONS_ERROR_LEN];
+	if (!log_open(o->log_mask, o->log_file, err, sizeof(err)))
+		return fail(err);
+	struct vm *vm = vm_create(o, err, sizeof(err));
+	if (!vm)
+		return fail(err);
+	if (o->pidfile && !pidfile_create(o->pidfile, err, sizeof(err))) {
+		vm_destroy(vm);
+		return fail(err);
+	}
+	say_defaults(o);
+	int status;
+	if (vm_start(vm, err, sizeof(err)))
+		status = vm_wait(vm);
+	else
+		status = fail(err);
+	vm_destroy(vm);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	static struct options options;
+	char err[OPTIONS_ERROR_LEN];
+	switch (options_parse(&options, argc, argv, stdout, err, sizeof(err))) {
+	case OPTIONS_FAIL:
+		return fail(err);
+	case OPTIONS_DONE:
+		return fflush(stdout) ? EXIT_FAILURE : EXIT_SUCCESS;
+	case OPTIONS_RUN:
+		break;
+	}
+	prepare_signals();
+	atexit(clean_up);
+	int status = run(&options);
+	log_close();
+	return status;
+}

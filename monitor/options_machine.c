@@ -1,0 +1,264 @@
+/* Handlers of the options that describe the virtual machine. */
+#include "monitor/keyval.h"
+#include "monitor/options_internal.h"
+#include "mmu/mmu.h"
+
+#include <string.h>
+#include <time.h>
+
+/* 36 address bits, less the hole below 4 GiB. */
+#define RAM_MAX ((64ull << 30) - ((4ull << 30) - PHYSMAP_HOLE_START))
+#define RAM_MIN (1ull << 20)
+
+static bool is_help(const char *arg)
+{
+	return !strcmp(arg, "help") || !strcmp(arg, "?");
+}
+
+static enum options_result too_long(struct option_context *c)
+{
+	return option_error(c, "-%s: one part of the value is longer than %d characters", c->name, KEYVAL_MAX - 1);
+}
+
+enum options_result option_set_memory(struct option_context *c, const char *arg)
+{
+	const char *rest = arg;
+	struct keyval kv;
+	if (!keyval_next(&rest, &kv))
+		return too_long(c);
+	const char *number = kv.key;
+	if (kv.value) {
+		if (strcmp(kv.key, "size"))
+			return option_error(c, "-m %s: unknown key '%s': use -m SIZE, as in -m 512M", arg, kv.key);
+		number = kv.value;
+	}
+	if (rest)
+		return option_error(c, "-m %s: memory cannot be added later: use -m SIZE alone", arg);
+	uint64_t bytes;
+	if (!parse_size(number, 1 << 20, &bytes))
+		return option_error(c, "-m %s: not a size: use a number of MiB, or one with k, M or G", arg);
+	if (bytes < RAM_MIN || bytes > RAM_MAX)
+		return option_error(c, "-m %s: out of range: between 1M and %lluM", arg,
+				    (unsigned long long)(RAM_MAX >> 20));
+	c->o->ram = (bytes + PAGE_MASK) & ~(uint64_t)PAGE_MASK;
+	return OPTIONS_RUN;
+}
+
+enum options_result option_set_cpu(struct option_context *c, const char *arg)
+{
+	if (is_help(arg)) {
+		const struct cpu_model *m;
+		fputs("Processor models:\n", c->out);
+		for (unsigned i = 0; (m = cpu_model_nth(i)); i++)
+			fprintf(c->out, "  %-12s %s\n", m->name, m->description);
+		return OPTIONS_DONE;
+	}
+	char why[256];
+	if (!cpu_model_parse(arg, &c->o->cpu, why, sizeof(why)))
+		return option_error(c, "-cpu %s: %s", arg, why);
+	return OPTIONS_RUN;
+}
+
+enum options_result option_set_smp(struct option_context *c, const char *arg)
+{
+	static const char *const keys[] = {"cpus", "maxcpus", "sockets", "dies", "cores", "threads"};
+	const char *rest = arg;
+	while (rest) {
+		struct keyval kv;
+		if (!keyval_next(&rest, &kv))
+			return too_long(c);
+		bool known = !kv.value;
+		for (size_t i = 0; i < ARRAY_LEN(keys) && !known; i++)
+			known = !strcmp(kv.key, keys[i]);
+		uint64_t n;
+		if (!known || !parse_number(kv.value ? kv.value : kv.key, UINT32_MAX, &n))
+			return option_error(c, "-smp %s: not understood: use -smp 1", arg);
+		if (n != 1)
+			return option_error(c, "-smp %s: only one processor is available: use -smp 1", arg);
+	}
+	return OPTIONS_RUN;
+}
+
+/* The name in "-accel NAME" and "accel=NAME". */
+static enum options_result set_accel_name(struct option_context *c, const char *name)
+{
+	if (!strcmp(name, "dbt"))
+		c->o->accel.kind = ACCEL_DBT;
+	else if (!strcmp(name, "interp"))
+		c->o->accel.kind = ACCEL_INTERP;
+	else
+		return option_error(c, "-%s: unknown accelerator '%s': use dbt or interp", c->name, name);
+	return OPTIONS_RUN;
+}
+
+static enum options_result set_accel_key(struct option_context *c, const struct keyval *kv)
+{
+	struct accel_options *a = &c->o->accel;
+	bool *sw = !strcmp(kv->key, "lockstep") ? &a->lockstep : !strcmp(kv->key, "verify") ? &a->verify : NULL;
+	if (!sw && strcmp(kv->key, "tc-size"))
+		return option_error(c, "-accel: unknown key '%s': use lockstep, tc-size or verify", kv->key);
+	if (a->kind != ACCEL_DBT)
+		return option_error(c, "-accel: '%s' belongs to -accel dbt", kv->key);
+	if (sw) {
+		if (!kv->value || !parse_switch(kv->value, sw))
+			return option_error(c, "-accel: %s is on or off", kv->key);
+		return OPTIONS_RUN;
+	}
+	/* QEMU's tb-size counts MiB too. */
+	if (!kv->value || !parse_size(kv->value, 1 << 20, &a->tc_size) || a->tc_size < (1 << 20) ||
+	    a->tc_size > (1ull << 30))
+		return option_error(c, "-accel: tc-size is a size between 1M and 1G");
+	return OPTIONS_RUN;
+}
+
+enum options_result option_set_accel(struct option_context *c, const char *arg)
+{
+	if (is_help(arg)) {
+		fputs("Accelerators:\n"
+		      "  dbt          translate guest code (default)\n"
+		      "    lockstep=on|off  run every block in the interpreter too and compare\n"
+		      "    tc-size=N        size of the translation cache, in MiB unless it has a suffix\n"
+		      "    verify=on|off    check every translation before it runs\n"
+		      "  interp       interpret every instruction (slow; the reference)\n",
+		      c->out);
+		return OPTIONS_DONE;
+	}
+	const char *rest = arg;
+	struct keyval kv;
+	if (!keyval_next(&rest, &kv))
+		return too_long(c);
+	if (kv.value)
+		return option_error(c, "-accel %s: name the accelerator first, as in -accel dbt,%s=%s", arg, kv.key,
+				    kv.value);
+	enum options_result r = set_accel_name(c, kv.key);
+	while (r == OPTIONS_RUN && rest) {
+		if (!keyval_next(&rest, &kv))
+			return too_long(c);
+		r = set_accel_key(c, &kv);
+	}
+	return r;
+}
+
+enum options_result option_set_machine(struct option_context *c, const char *arg)
+{
+	if (is_help(arg)) {
+		fputs("Machine types:\n  pc           a PC with ISA, PCI and ACPI (default)\n", c->out);
+		return OPTIONS_DONE;
+	}
+	const char *rest = arg;
+	for (bool first = true; rest; first = false) {
+		struct keyval kv;
+		if (!keyval_next(&rest, &kv))
+			return too_long(c);
+		if (kv.value && !strcmp(kv.key, "accel")) {
+			enum options_result r = set_accel_name(c, kv.value);
+			if (r != OPTIONS_RUN)
+				return r;
+			continue;
+		}
+		const char *type = kv.value && !strcmp(kv.key, "type") ? kv.value : !kv.value && first ? kv.key : NULL;
+		if (!type)
+			return option_error(c, "-%s: unknown setting '%s': use pc[,accel=dbt]", c->name, kv.key);
+		if (strcmp(type, "pc"))
+			return option_error(c, "-%s: unknown machine type '%s': use pc", c->name, type);
+	}
+	return OPTIONS_RUN;
+}
+
+/* 2026-01-31T12:00:00 or 2026-01-31; UTC, as in QEMU. */
+static bool parse_date(const char *text, int64_t *seconds)
+{
+	struct tm tm = {0};
+	const char *end = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+	if (!end) {
+		memset(&tm, 0, sizeof(tm));
+		end = strptime(text, "%Y-%m-%d", &tm);
+	}
+	/* The chip counts two century digits; strptime takes the 30th of February. */
+	if (!end || *end || tm.tm_year < 70 || tm.tm_year > 8099)
+		return false;
+	int month = tm.tm_mon, day = tm.tm_mday;
+	*seconds = timegm(&tm);
+	return tm.tm_mon == month && tm.tm_mday == day;
+}
+
+static bool set_rtc_key(struct rtc_config *rtc, const struct keyval *kv)
+{
+	if (!kv->value)
+		return false;
+	if (!strcmp(kv->key, "base")) {
+		rtc->localtime = !strcmp(kv->value, "localtime");
+		rtc->has_base = !rtc->localtime && strcmp(kv->value, "utc");
+		return !rtc->has_base || parse_date(kv->value, &rtc->base);
+	}
+	if (!strcmp(kv->key, "clock")) {
+		rtc->clock_vm = !strcmp(kv->value, "vm");
+		return rtc->clock_vm || !strcmp(kv->value, "host") || !strcmp(kv->value, "rt");
+	}
+	if (!strcmp(kv->key, "driftfix")) {
+		rtc->driftfix = !strcmp(kv->value, "slew");
+		return rtc->driftfix || !strcmp(kv->value, "none");
+	}
+	return false;
+}
+
+enum options_result option_set_rtc(struct option_context *c, const char *arg)
+{
+	const char *rest = arg;
+	while (rest) {
+		struct keyval kv;
+		if (!keyval_next(&rest, &kv))
+			return too_long(c);
+		if (!set_rtc_key(&c->o->rtc, &kv))
+			return option_error(c,
+					    "-rtc: '%s%s%s' not understood: use base=utc|localtime|2026-01-31T12:00:00, "
+					    "clock=host|rt|vm, driftfix=none|slew",
+					    kv.key, kv.value ? "=" : "", kv.value ? kv.value : "");
+	}
+	return OPTIONS_RUN;
+}
+
+static enum options_result set_debug_exit(struct option_context *c, const char *rest)
+{
+	struct options *o = c->o;
+	uint64_t base = 0x501, size = 2;
+	while (rest) {
+		struct keyval kv;
+		if (!keyval_next(&rest, &kv))
+			return too_long(c);
+		bool ok = kv.value;
+		if (ok && !strcmp(kv.key, "iobase"))
+			ok = parse_number(kv.value, 0xffff, &base);
+		else if (ok && !strcmp(kv.key, "iosize"))
+			ok = parse_number(kv.value, 4, &size) && (size == 1 || size == 2 || size == 4);
+		else
+			ok = false;
+		if (!ok)
+			return option_error(c,
+					    "-device isa-debug-exit: '%s' not understood: use iobase=0-0xffff and "
+					    "iosize=1, 2 or 4",
+					    kv.key);
+	}
+	if (base + size > 0x10000)
+		return option_error(c, "-device isa-debug-exit: the ports end beyond ffffh: lower iobase");
+	o->debug_exit = true;
+	o->debug_exit_base = (uint16_t)base;
+	o->debug_exit_size = (uint16_t)size;
+	return OPTIONS_RUN;
+}
+
+enum options_result option_set_device(struct option_context *c, const char *arg)
+{
+	if (is_help(arg)) {
+		fputs("Devices:\n  isa-debug-exit[,iobase=0x501][,iosize=2]  writing v exits with status 2v+1\n", c->out);
+		return OPTIONS_DONE;
+	}
+	const char *rest = arg;
+	struct keyval kv;
+	if (!keyval_next(&rest, &kv))
+		return too_long(c);
+	const char *name = kv.value && !strcmp(kv.key, "driver") ? kv.value : kv.key;
+	if (strcmp(name, "isa-debug-exit"))
+		return option_error(c, "-device: unknown device '%s': -device help lists them", name);
+	return set_debug_exit(c, rest);
+}

@@ -1,0 +1,158 @@
+/*
+ * The vCPU thread: runs the guest, sleeps while it is halted, and carries out what
+ * other threads request. It alone touches the processor's state.
+ */
+#include "monitor/log.h"
+#include "monitor/vm_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+void vcpu_kick(struct vm *vm)
+{
+	if (vm->accel_state)
+		vm->accel->kick(vm->accel_state);
+	pthread_mutex_lock(&vm->sleep_lock);
+	vm->woken = true;
+	pthread_cond_signal(&vm->sleep_cond);
+	pthread_mutex_unlock(&vm->sleep_lock);
+}
+
+static void sleep_until_kicked(struct vm *vm)
+{
+	pthread_mutex_lock(&vm->sleep_lock);
+	while (!vm->woken)
+		pthread_cond_wait(&vm->sleep_cond, &vm->sleep_lock);
+	vm->woken = false;
+	pthread_mutex_unlock(&vm->sleep_lock);
+}
+
+/*
+ * HLT: wait for something that ends it. A kick that came before HLT leaves `woken` set, so it is not lost; the
+ * flags it stands for are looked at after each wake-up.
+ */
+static void wait_halted(struct vm *vm)
+{
+	struct cpu *c = &vm->cpu;
+	int64_t begin = vm_clock_ns();
+	while (!atomic_load(&vm->requests)) {
+		if (machine_interrupt_pending(vm->machine) && cpu_interruptible(c))
+			break;
+		if (machine_nmi_pending(vm->machine) && !c->nmi_block)
+			break;
+		sleep_until_kicked(vm);
+	}
+	vm->halt_ns += vm_clock_ns() - begin;
+}
+
+static void log_cpu(const struct vm *vm, const char *why)
+{
+	const struct cpu *c = &vm->cpu;
+	if (!log_on(LOG_CPU_RESET))
+		return;
+	log_line(LOG_CPU_RESET, "%s at %04x:%08x (cs base %08x) eflags %08x cpl %u", why, c->seg[S_CS].sel,
+		 (unsigned)c->rip, (unsigned)c->seg[S_CS].base, c->eflags, c->cpl);
+	log_line(LOG_CPU_RESET, "  eax %08x ecx %08x edx %08x ebx %08x esp %08x ebp %08x esi %08x edi %08x",
+		 (unsigned)c->gpr[0], (unsigned)c->gpr[1], (unsigned)c->gpr[2], (unsigned)c->gpr[3],
+		 (unsigned)c->gpr[4], (unsigned)c->gpr[5], (unsigned)c->gpr[6], (unsigned)c->gpr[7]);
+	log_line(LOG_CPU_RESET, "  cr0 %08x cr2 %08x cr3 %08x cr4 %08x idt %08x+%04x gdt %08x+%04x tr %04x", c->cr0,
+		 (unsigned)c->cr2, (unsigned)c->cr3, c->cr4, (unsigned)c->idtr.base, c->idtr.limit,
+		 (unsigned)c->gdtr.base, c->gdtr.limit, c->seg[S_TR].sel);
+	log_line(LOG_CPU_RESET, "  last exception: vector %u error %x cr2 %08x", c->fault.vector, c->fault.error,
+		 (unsigned)c->fault.cr2);
+}
+
+/* Power-on state everywhere, and the kernel loaded afresh. Also the first start. */
+static bool reset(struct vm *vm)
+{
+	char err[OPTIONS_ERROR_LEN];
+	struct boot_target target = {.map = vm->map, .cpu = &vm->cpu};
+	vm->resets++;
+	/* The accelerator first: what it keeps describes the memory of before. */
+	vm->accel->flush(vm->accel_state);
+	cpu_reset(&vm->cpu);
+	machine_reset(vm->machine);
+	machine_apic_base(vm->machine, vm->cpu.msr.apic_base);
+	target.e820_count = machine_e820(vm->machine, target.e820, BOOT_MAX_E820);
+	target.rsdp = machine_rsdp(vm->machine);
+	if (!boot_load(&vm->boot, &target, err, sizeof(err))) {
+		fprintf(stderr, "ringfence: %s\n", err);
+		return false;
+	}
+	mmu_paging_changed(vm->mmu, true, true);
+	return true;
+}
+
+/* Power-off with -no-shutdown: stand still until told to quit. */
+static void stand_still(struct vm *vm)
+{
+	machine_pause(vm->machine, true);
+	while (!(atomic_load(&vm->requests) & REQUEST_QUIT))
+		sleep_until_kicked(vm);
+}
+
+/* Carry out requests; false when the VM has ended. */
+static bool handle_requests(struct vm *vm)
+{
+	unsigned requests = atomic_load(&vm->requests);
+	if (requests & REQUEST_QUIT)
+		return false;
+	if (requests & REQUEST_SHUTDOWN) {
+		if (vm->options.no_shutdown)
+			stand_still(vm);
+		return false;
+	}
+	if (requests & REQUEST_RESET) {
+		log_cpu(vm, "reset");
+		if (vm->options.no_reboot)
+			return false;
+		atomic_fetch_and(&vm->requests, ~(unsigned)REQUEST_RESET);
+		if (!reset(vm)) {
+			vm_request(vm, REQUEST_QUIT, 1);
+			return false;
+		}
+	}
+	return true;
+}
+
+static void run(struct vm *vm)
+{
+	while (handle_requests(vm)) {
+		switch (vm->accel->run(vm->accel_state)) {
+		case RUN_KICK:
+			break;
+		case RUN_HALT:
+			wait_halted(vm);
+			break;
+		case RUN_SHUTDOWN:
+			log_cpu(vm, "triple fault");
+			vm_request(vm, REQUEST_RESET, 0);
+			break;
+		case RUN_ERROR:
+			vm_request(vm, REQUEST_QUIT, 1);
+			break;
+		}
+	}
+}
+
+void *vcpu_main(void *opaque)
+{
+	struct vm *vm = opaque;
+	char err[OPTIONS_ERROR_LEN];
+	prctl(PR_SET_NAME, "vcpu0");
+	if (!vm->accel->thread_init(vm->accel_state, err, sizeof(err))) {
+		fprintf(stderr, "ringfence: %s\n", err);
+		vm_request(vm, REQUEST_QUIT, 1);
+	} else if (!reset(vm)) {
+		vm_request(vm, REQUEST_QUIT, 1);
+	} else {
+		run(vm);
+	}
+	const uint64_t one = 1;
+	/* An eventfd that was never written takes a one. */
+	if (write(vm->done_fd, &one, sizeof(one)) != sizeof(one))
+		abort();
+	return NULL;
+}

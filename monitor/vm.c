@@ -1,0 +1,185 @@
+/* Putting the virtual machine together, and its end; see vm.h. The run loop is in vcpu.c. */
+#include "monitor/log.h"
+#include "monitor/vm_internal.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+/* The first reason to quit gives the exit status. */
+void vm_request(struct vm *vm, unsigned request, int exit_code)
+{
+	if (request & REQUEST_QUIT) {
+		int none = -1;
+		atomic_compare_exchange_strong(&vm->exit_code, &none, exit_code);
+	}
+	atomic_fetch_or(&vm->requests, request);
+	vcpu_kick(vm);
+}
+
+static void on_kick(void *vm)
+{
+	vcpu_kick(vm);
+}
+
+static void on_event(void *vm, enum machine_event event, int code)
+{
+	switch (event) {
+	case MACHINE_RESET:
+		vm_request(vm, REQUEST_RESET, 0);
+		break;
+	case MACHINE_SHUTDOWN:
+		vm_request(vm, REQUEST_SHUTDOWN, 0);
+		break;
+	case MACHINE_EXIT:
+		vm_request(vm, REQUEST_QUIT, code);
+		break;
+	}
+}
+
+static bool create_machine(struct vm *vm, char *err, size_t errlen)
+{
+	const struct options *o = &vm->options;
+	struct machine_config config = {
+		.ram_below_4g = physmap_below_4g(vm->map),
+		.ram_above_4g = physmap_above_4g(vm->map),
+		.rtc = o->rtc,
+		.debugcon = vm->debugcon,
+		.debug_exit = o->debug_exit,
+		.debug_exit_base = o->debug_exit_base,
+		.debug_exit_size = o->debug_exit_size,
+	};
+	memcpy(config.serial, vm->serial, sizeof(vm->serial));
+	const struct machine_ops ops = {.kick = on_kick, .event = on_event, .ctx = vm};
+	vm->machine = machine_create(&config, vm->map, &ops, err, errlen);
+	return vm->machine;
+}
+
+static bool create_processor(struct vm *vm, char *err, size_t errlen)
+{
+	const struct mmu_config mmu_config = {.user_windows = 16};
+	vm->cpu.ops = &vm_cpu_ops;
+	vm->cpu.ops_ctx = vm;
+	vm->cpu.model = &vm->options.cpu;
+	cpu_reset(&vm->cpu);
+	vm->mmu = mmu_create(vm->map, &vm->cpu, &mmu_config, err, errlen);
+	if (!vm->mmu)
+		return false;
+#ifdef RINGFENCE_HAVE_DBT
+	vm->accel = vm->options.accel.kind == ACCEL_DBT ? &accel_dbt : &accel_interp;
+#else
+	vm->accel = &accel_interp;
+#endif
+	vm->accel_state = vm->accel->create(vm, err, errlen);
+	return vm->accel_state;
+}
+
+static bool create(struct vm *vm, char *err, size_t errlen)
+{
+	struct options *o = &vm->options;
+	vm->done_fd = eventfd(0, EFD_CLOEXEC);
+	if (vm->done_fd < 0) {
+		snprintf(err, errlen, "eventfd: %s", strerror(errno));
+		return false;
+	}
+	if (!boot_open(&vm->boot, o->kernel, o->initrd, o->append, o->ram, err, errlen))
+		return false;
+	vm->map = physmap_create(o->ram, err, errlen);
+	return vm->map && console_open(vm, err, errlen) && create_machine(vm, err, errlen) &&
+	       create_processor(vm, err, errlen);
+}
+
+struct vm *vm_create(const struct options *options, char *err, size_t errlen)
+{
+	/* struct cpu_fx wants its alignment. */
+	struct vm *vm = aligned_alloc(_Alignof(struct vm), sizeof(*vm));
+	if (!vm) {
+		snprintf(err, errlen, "out of memory");
+		return NULL;
+	}
+	memset(vm, 0, sizeof(*vm));
+	vm->options = *options;
+	vm->start_ns = vm_clock_ns();
+	atomic_init(&vm->exit_code, -1);
+	pthread_mutex_init(&vm->sleep_lock, NULL);
+	pthread_cond_init(&vm->sleep_cond, NULL);
+	if (create(vm, err, errlen))
+		return vm;
+	vm->options.log_mask = 0;
+	vm_destroy(vm);
+	return NULL;
+}
+
+bool vm_start(struct vm *vm, char *err, size_t errlen)
+{
+	machine_lock(vm->machine);
+	for (unsigned i = 0; i < vm->opened_count; i++)
+		chardev_start(vm->opened[i], vm->machine);
+	machine_unlock(vm->machine);
+	if (!machine_start(vm->machine, err, errlen))
+		return false;
+	vm->machine_running = true;
+	int error = pthread_create(&vm->thread, NULL, vcpu_main, vm);
+	if (error) {
+		snprintf(err, errlen, "cannot start the vCPU thread: %s", strerror(error));
+		return false;
+	}
+	vm->thread_running = true;
+	return true;
+}
+
+int vm_wait(struct vm *vm)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	int signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
+	struct pollfd fds[] = {{.fd = vm->done_fd, .events = POLLIN}, {.fd = signal_fd, .events = POLLIN}};
+	for (;;) {
+		if (poll(fds, ARRAY_LEN(fds), -1) < 0 && errno != EINTR)
+			break;
+		if (fds[0].revents & POLLIN)
+			break;
+		struct signalfd_siginfo info;
+		if ((fds[1].revents & POLLIN) && read(signal_fd, &info, sizeof(info)) == sizeof(info))
+			vm_request(vm, REQUEST_QUIT, 0);
+	}
+	if (signal_fd >= 0)
+		close(signal_fd);
+	int code = atomic_load(&vm->exit_code);
+	return code < 0 ? 0 : code;
+}
+
+void vm_destroy(struct vm *vm)
+{
+	if (vm->thread_running) {
+		vm_request(vm, REQUEST_QUIT, 0);
+		pthread_join(vm->thread, NULL);
+	}
+	if (vm->machine_running)
+		machine_stop(vm->machine);
+	/* The devices' output and the terminal first, so that the statistics come after and look right. */
+	console_close(vm);
+	if (vm->options.log_mask & LOG_STATS)
+		vm_print_stats(vm, log_stream());
+	if (vm->accel_state)
+		vm->accel->destroy(vm->accel_state);
+	if (vm->mmu)
+		mmu_destroy(vm->mmu);
+	machine_destroy(vm->machine);
+	if (vm->map)
+		physmap_destroy(vm->map);
+	boot_close(&vm->boot);
+	if (vm->done_fd >= 0)
+		close(vm->done_fd);
+	pthread_cond_destroy(&vm->sleep_cond);
+	pthread_mutex_destroy(&vm->sleep_lock);
+	free(vm);
+}

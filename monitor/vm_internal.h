@@ -1,0 +1,85 @@
+/* Inside the VM: what vm.c, vcpu.c, bus.c and the accelerators share. */
+#ifndef RINGFENCE_MONITOR_VM_INTERNAL_H
+#define RINGFENCE_MONITOR_VM_INTERNAL_H
+
+#include "monitor/boot.h"
+#include "monitor/vm.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* Why a run of guest code came back; the values are the translator's. */
+enum run_exit { RUN_KICK, RUN_HALT, RUN_SHUTDOWN, RUN_ERROR };
+
+/*
+ * A way to run guest code. `thread_init` and `run` are called on the vCPU thread, `kick` on any thread, `flush` (at reset)
+ * on the vCPU thread outside `run`.
+ */
+struct accel {
+	const char *name;
+	void *(*create)(struct vm *, char *err, size_t errlen);
+	void (*destroy)(void *);
+	bool (*thread_init)(void *, char *err, size_t errlen);
+	enum run_exit (*run)(void *);
+	void (*kick)(void *);
+	void (*flush)(void *);
+	void (*stats)(void *, FILE *);
+};
+extern const struct accel accel_interp, accel_dbt;
+
+/* Requests to the vCPU thread. */
+enum { REQUEST_RESET = 1, REQUEST_SHUTDOWN = 2, REQUEST_QUIT = 4 };
+
+struct vm {
+	struct options options;
+	struct boot boot;
+	struct physmap *map;
+	struct machine *machine;
+	struct cpu cpu;
+	struct mmu *mmu;
+	const struct accel *accel;
+	void *accel_state;
+
+	struct chardev *serial[OPTIONS_MAX_SERIAL]; /* the ports' front-end slots */
+	struct chardev *debugcon;
+	struct chardev *opened[2 * (OPTIONS_MAX_SERIAL + 1)]; /* everything to start and close, in order */
+	unsigned opened_count;
+
+	pthread_t thread;
+	bool thread_running, machine_running;
+	atomic_uint requests;
+	atomic_int exit_code;
+	int done_fd; /* eventfd: the vCPU thread has ended */
+	/* A halted vCPU sleeps here. The lock is a leaf: nothing is taken while it is held. */
+	pthread_mutex_t sleep_lock;
+	pthread_cond_t sleep_cond;
+	bool woken; /* guarded by sleep_lock */
+
+	uint64_t interrupts, nmis, resets, ports_in, ports_out; /* vCPU thread */
+	int64_t start_ns, halt_ns;
+};
+
+/* vm.c */
+void vm_request(struct vm *, unsigned request, int exit_code);
+
+/* vcpu.c */
+void *vcpu_main(void *vm);
+/* Something may have happened that the vCPU must look at; any thread. */
+void vcpu_kick(struct vm *);
+
+/* bus.c: the processor's side of the machine */
+extern const struct cpu_ops vm_cpu_ops;
+bool vm_interrupt_pending(void *vm);
+int vm_interrupt_ack(void *vm);
+bool vm_nmi_pending(void *vm);
+bool vm_nmi_ack(void *vm);
+
+/* console.c: character devices of the command line */
+bool console_open(struct vm *, char *err, size_t errlen);
+void console_close(struct vm *);
+
+/* stats.c */
+int64_t vm_clock_ns(void);
+void vm_print_stats(struct vm *, FILE *);
+
+#endif
