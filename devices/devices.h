@@ -136,6 +136,8 @@ void machine_power_button(struct machine *);
 void machine_inject_nmi(struct machine *);
 /* One PS/2 set-2 scan code byte string from a virtual keyboard. */
 void machine_key(struct machine *, const uint8_t *bytes, unsigned n);
+/* Movement of the PS/2 mouse (dy upwards, dz the wheel) and its buttons: 1 left, 2 right, 4 middle. */
+void machine_mouse(struct machine *, int dx, int dy, int dz, unsigned buttons);
 
 /* ============ character devices: host backends (chardev*.c) ============ */
 
@@ -155,8 +157,14 @@ enum { CHARDEV_BREAK, CHARDEV_OPENED, CHARDEV_CLOSED, CHARDEV_FOCUS };
 
 /* Parse and open. Null with a message in err (one line, says what to do). The fds are watched once chardev_start is called. */
 struct chardev *chardev_open(const char *spec, char *err, size_t errlen);
+/* The same with the name that messages use; chardev_open numbers them serial0, serial1, ... */
+struct chardev *chardev_open_labelled(const char *spec, const char *label, char *err, size_t errlen);
+/* Watch the fds; stdio becomes raw here, so that messages before it look normal. */
 void chardev_start(struct chardev *, struct machine *);
-void chardev_close(struct chardev *); /* flushes; restores the terminal */
+/* Flushes (waits at most 2 s for a host that takes nothing); restores the terminal. Between machine_stop and machine_destroy. */
+void chardev_close(struct chardev *);
+/* Hand buffered output to the host now, waiting as chardev_close does. Under the lock, or with the I/O thread stopped. */
+void chardev_flush(struct chardev *);
 void chardev_attach(struct chardev *, const struct chardev_frontend *, void *opaque);
 /* Front end got room again: try to deliver more input. */
 void chardev_accept_input(struct chardev *);
@@ -169,6 +177,7 @@ void chardev_stdio_restore(void);
  * The Ctrl-A escape of mon:stdio and -nographic (chardev_mux.c): several front ends share one backend; Ctrl-A C goes to the next one,
  * X calls quit, H prints help, B sends a break, S no-op save, T time stamps, Ctrl-A Ctrl-A sends Ctrl-A.
  */
+/* Owns the backend and is the first slot; the backend is closed with the last slot. `quit` is called with the machine lock held. */
 struct chardev *chardev_mux_new(struct chardev *backend, void (*quit)(void *), void *quit_ctx);
 struct chardev *chardev_mux_port(struct chardev *mux); /* a further front-end slot on the same mux */
 

@@ -154,6 +154,7 @@ struct machine {
 	struct acpi *acpi;
 	struct pci_bus *pci;
 	struct ferr *ferr;
+	struct uart16550 *serial[4]; /* uart16550.c: two of them share an interrupt line */
 	void *keyboard; /* i8042.c's state, for machine_key */
 	gpa_t rsdp;
 };
