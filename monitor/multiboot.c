@@ -264,6 +264,7 @@ static void put_modules(const struct load *l, uint8_t *info, struct writer *w)
 static bool enter(struct load *l)
 {
 	const struct boot_target *t = l->target;
+	const char *append = l->boot->append;
 	uint64_t at = l->info_blocked ? (l->end + PAGE_MASK) & ~(uint64_t)PAGE_MASK : INFO_AT;
 	struct writer w = {boot_ram(t, at, l->info_len), (uint32_t)at};
 	if (!w.host)
@@ -276,7 +277,7 @@ static bool enter(struct load *l)
 	put32(info.host + IN_FLAGS, INFO_MEMORY | INFO_COMMAND | INFO_MODULES | INFO_MMAP | INFO_LOADER);
 	put32(info.host + IN_MEM_LOWER, 640);
 	put32(info.host + IN_MEM_UPPER, (uint32_t)((boot_extended_end(t) - (1 << 20)) >> 10));
-	put32(info.host + IN_COMMAND, put_string(&w, l->boot->kernel.path, l->boot->append));
+	put32(info.host + IN_COMMAND, put_string(&w, l->boot->kernel.path, *append ? append : NULL));
 	put32(info.host + IN_LOADER, put_string(&w, "ringfence " RINGFENCE_VERSION, NULL));
 	boot_enter_flat(t->cpu, t->map, gpa(at), l->entry);
 	t->cpu->gpr[R_EAX] = BOOT_MAGIC;

@@ -37,7 +37,8 @@ static void on_event(void *vm, enum machine_event event, int code)
 		vm_request(vm, REQUEST_SHUTDOWN, 0);
 		break;
 	case MACHINE_EXIT:
-		vm_request(vm, REQUEST_QUIT, code);
+		/* All that a process can say; the first -1 would look like "none yet". */
+		vm_request(vm, REQUEST_QUIT, code & 0xff);
 		break;
 	}
 }
