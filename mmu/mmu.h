@@ -145,7 +145,10 @@ enum mmu_fill mmu_handle_fault(struct mmu *, bool user, gva_t, bool write);
 /* When on, the supervisor window is never filled with pages whose guest mapping is U=1. */
 void mmu_refuse_user_fills(struct mmu *, bool on);
 
-/* Is this host address inside a window (or its guard)? Async-signal-safe. */
+/*
+ * Is this host address inside a window (or its guard)? Async-signal-safe. In a guard (the access straddles an end of the
+ * address space) the address handed out lies outside [0, 4 GiB); mmu_handle_fault then answers MMU_IO: emulate.
+ */
 bool mmu_window_of(const struct mmu *, uintptr_t addr, bool *user, gva_t *);
 
 /* Flushes; wired to cpu_ops. Compare page tables in use with their snapshots and drop what changed. */

@@ -1,0 +1,257 @@
+/*
+ * Snapshots: what the windows were filled from, and what a flush finds changed.
+ *
+ * A window keeps a TLB's promise: until the guest flushes, stale entries are legal, so page
+ * tables are not write-protected. At a flush each live slot's directory entry, and the part
+ * of the page table in use, is compared with what was there when it was filled. Comparing an unchanged
+ * 4 KiB table costs less than a tenth of a microsecond; a write-protection fault costs two.
+ *
+ * A change is ignored when everything filled from the old entry is right under the new one: A or D
+ * set, bits for software, caching attributes, G. A or D cleared is a change: the next access must
+ * set it again, so it must fault. An entry that nothing was filled from just has its snapshot renewed.
+ */
+#include "mmu/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Snapshot pages one vCPU may hold: every page table of one PAE address space twice. */
+enum { SNAP_MAX = 4096 };
+
+bool snapshot_changed(uint64_t old, uint64_t now, enum snap_level level)
+{
+	static const uint64_t ignored[] = {
+		[LEVEL_PTE] = PTE_AVL | PTE_PWT | PTE_PCD | PTE_A | PTE_D | PTE_G | PTE_PS,
+		[LEVEL_LARGE] = PTE_AVL | PTE_PWT | PTE_PCD | PTE_A | PTE_D | PTE_G | 1u << 12,
+		[LEVEL_TABLE] = PTE_AVL | PTE_PWT | PTE_PCD | PTE_A | PTE_D | PTE_G,
+	};
+	uint64_t must_stay = level == LEVEL_TABLE ? PTE_A : PTE_A | PTE_D;
+
+	return ((old ^ now) & ~ignored[level]) || (old & ~now & must_stay);
+}
+
+enum snap_level snapshot_level(const struct mmu *m, uint64_t pde)
+{
+	return (pde & PTE_PS) && (m->mode.pae || m->mode.pse) ? LEVEL_LARGE : LEVEL_TABLE;
+}
+
+uint64_t snapshot_entry(const struct mmu *m, const uint8_t *table, unsigned index)
+{
+	uint32_t e32;
+	uint64_t e64;
+
+	if (m->mode.pae) {
+		memcpy(&e64, table + index * 8, 8);
+		return e64;
+	}
+	memcpy(&e32, table + index * 4, 4);
+	return e32;
+}
+
+static void put_entry(const struct mmu *m, uint8_t *table, unsigned index, uint64_t e)
+{
+	unsigned size = m->mode.pae ? 8 : 4;
+
+	memcpy(table + index * size, &e, size);
+}
+
+uint64_t snapshot_pde_now(const struct mmu *m, unsigned slot)
+{
+	uint64_t pd = m->cpu->cr3 & 0xfffff000u;
+	const uint8_t *table;
+
+	if (!m->mode.on)
+		return 0;
+	if (m->mode.pae) {
+		uint64_t pdpte = m->cpu->pdpte[slot >> 9 & 3];
+
+		if (!(pdpte & PTE_P))
+			return 0;
+		pd = pdpte & PTE_ADDR_PAE;
+		slot &= 511;
+	}
+	table = physmap_host(m->pm, gpa(physmap_a20(m->pm, pd)), PAGE_SIZE);
+	return table ? snapshot_entry(m, table, slot) : 0;
+}
+
+const uint8_t *snapshot_table(const struct mmu *m, uint64_t pde)
+{
+	uint64_t addr = pde & (m->mode.pae ? PTE_ADDR_PAE : 0xfffff000ull);
+
+	return physmap_host(m->pm, gpa(physmap_a20(m->pm, addr)), PAGE_SIZE);
+}
+
+/* ---- the pool ---- */
+
+bool snapshot_reserve(struct mmu *m)
+{
+	uint8_t *p;
+
+	if (m->snap_free_n)
+		return true;
+	if (m->snap_total == SNAP_MAX)
+		return false;
+	if (!m->snap_free) {
+		m->snap_free = calloc(SNAP_MAX, sizeof(*m->snap_free));
+		if (!m->snap_free)
+			return false;
+	}
+	p = malloc(PAGE_SIZE);
+	if (!p)
+		return false;
+	m->snap_total++;
+	m->snap_free[m->snap_free_n++] = p;
+	return true;
+}
+
+void snapshot_free(struct mmu *m, uint8_t *p)
+{
+	m->snap_free[m->snap_free_n++] = p;
+}
+
+/* ---- filling ---- */
+
+bool snapshot_agrees(const struct mmu *m, struct window *w, uint32_t page, uint64_t leaf)
+{
+	const struct slot *s = window_slot(w, page);
+
+	return !w->shadow[page] || !s->snap ||
+	       !snapshot_changed(snapshot_entry(m, s->snap, snapshot_index(w, page)), leaf, LEVEL_PTE);
+}
+
+void snapshot_sync(struct mmu *m, struct window *w, uint32_t page, const struct walk *k)
+{
+	struct slot *s = window_slot(w, page);
+	uint64_t pde = walk_pde(m->cpu, k);
+	struct drop d;
+
+	if (!s->live || !m->mode.on)
+		return;
+	drop_begin(&d, m, w);
+	if (snapshot_changed(s->pde, pde, snapshot_level(m, s->pde)))
+		drop_slot(&d, page >> w->slot_shift);
+	else if (!snapshot_agrees(m, w, page, walk_leaf(k)))
+		drop_pages(&d, page, page);
+	drop_end(&d);
+}
+
+static void take_snapshot(struct mmu *m, struct slot *s, unsigned index)
+{
+	const uint8_t *table = snapshot_table(m, s->pde);
+
+	s->snap = m->snap_free[--m->snap_free_n];
+	s->lo = s->hi = (uint16_t)index;
+	if (table)
+		memcpy(s->snap, table, PAGE_SIZE);
+	else
+		memset(s->snap, 0xff, PAGE_SIZE); /* as walks read it */
+}
+
+void snapshot_note(struct mmu *m, struct window *w, uint32_t page, uint64_t pde, uint64_t leaf)
+{
+	struct slot *s = window_slot(w, page);
+	unsigned index = snapshot_index(w, page);
+
+	s->global = (leaf & PTE_G) && (s->global || !s->live);
+	s->pde = pde;
+	if (!m->mode.on || snapshot_level(m, pde) == LEVEL_LARGE)
+		return;
+	if (!s->snap)
+		take_snapshot(m, s, index);
+	if (index < s->lo)
+		s->lo = (uint16_t)index;
+	if (index > s->hi)
+		s->hi = (uint16_t)index;
+	put_entry(m, s->snap, index, leaf);
+}
+
+/* ---- comparing ---- */
+
+static void compare_entry(struct drop *d, struct slot *s, uint32_t page, uint64_t now)
+{
+	unsigned index = snapshot_index(d->w, page);
+	uint64_t old = snapshot_entry(d->m, s->snap, index);
+
+	if (old == now)
+		return;
+	put_entry(d->m, s->snap, index, now);
+	if (d->w->shadow[page] && snapshot_changed(old, now, LEVEL_PTE))
+		drop_pages(d, page, page); /* may free s->snap with the slot's last page */
+}
+
+static void compare_table(struct drop *d, unsigned slot)
+{
+	struct window *w = d->w;
+	struct slot *s = &w->slots[slot];
+	const uint8_t *table = snapshot_table(d->m, s->pde);
+	unsigned size = d->m->mode.pae ? 8 : 4;
+	unsigned lo = s->lo, hi = s->hi;
+
+	if (!table) {
+		drop_slot(d, slot);
+		return;
+	}
+	d->m->stats.compares++;
+	if (memcmp(s->snap + lo * size, table + lo * size, (hi - lo + 1) * size) == 0)
+		return;
+	for (unsigned i = lo; i <= hi && s->snap; i++)
+		compare_entry(d, s, ((uint32_t)slot << w->slot_shift) + i, snapshot_entry(d->m, table, i));
+}
+
+/* Returns false when the whole slot went. */
+static bool compare_pde(struct drop *d, unsigned slot)
+{
+	struct slot *s = &d->w->slots[slot];
+	uint64_t now = snapshot_pde_now(d->m, slot);
+
+	if (snapshot_changed(s->pde, now, snapshot_level(d->m, s->pde))) {
+		drop_slot(d, slot);
+		return false;
+	}
+	s->pde = now;
+	return true;
+}
+
+/*
+ * Global pages outlive a CR3 load (SDM: "Global Pages"): unless `global`, page tables
+ * that gave only global pages are not looked at.
+ */
+void snapshot_compare_window(struct mmu *m, struct window *w, bool global)
+{
+	bool keep_global = !global && (m->cpu->cr4 & CR4_PGE);
+	struct drop d;
+
+	if (!m->mode.on)
+		return;
+	drop_begin(&d, m, w);
+	for (unsigned i = 0; i < ARRAY_LEN(w->used); i++) {
+		for (uint64_t left = w->used[i]; left; left &= left - 1) {
+			unsigned slot = i * 64 + (unsigned)__builtin_ctzll(left);
+			struct slot *s = &w->slots[slot];
+
+			if (s->live && compare_pde(&d, slot) && s->snap && !(s->global && keep_global))
+				compare_table(&d, slot);
+		}
+	}
+	drop_end(&d);
+}
+
+void snapshot_compare_page(struct mmu *m, struct window *w, uint32_t page)
+{
+	struct slot *s = window_slot(w, page);
+	unsigned slot = page >> w->slot_shift;
+	const uint8_t *table;
+	struct drop d;
+
+	if (!s->live || !m->mode.on)
+		return;
+	drop_begin(&d, m, w);
+	if (compare_pde(&d, slot) && s->snap && w->shadow[page]) {
+		table = snapshot_table(m, s->pde);
+		if (table)
+			compare_entry(&d, s, page, snapshot_entry(m, table, snapshot_index(w, page)));
+		else
+			drop_slot(&d, slot);
+	}
+	drop_end(&d);
+}
