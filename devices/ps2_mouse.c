@@ -160,6 +160,7 @@ static void command_byte(struct ps2_mouse *m, uint8_t byte)
 	case PS2_ENABLE:
 	case PS2_DISABLE:
 		m->reporting = byte == PS2_ENABLE;
+		m->dx = m->dy = m->dz = 0; /* both reset the counters */
 		break;
 	case PS2_DEFAULTS:
 		set_defaults(m);
