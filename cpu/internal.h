@@ -19,7 +19,13 @@ struct operand {
 	uint8_t scale;
 	int64_t imm;   /* OP_IMM: sign-extended where the instruction does so; OP_MEM: displacement; OP_FAR: offset */
 	uint16_t far_sel; /* OP_FAR: selector */
+	uint8_t rw;       /* OPND_READ | OPND_WRITE: what the instruction does to it */
+	uint8_t enc;      /* OP_REG: which ModRM field names it (ENC_*) */
 };
+
+enum { OPND_READ = 1, OPND_WRITE = 2 };
+enum { ENC_OTHER, ENC_MODRM_REG, ENC_MODRM_RM };
+enum { NO_SEGMENT = 0xff };
 
 /*
  * A decoded instruction. Only cpu/decode.c knows which library made it. `mnemonic` is the decoder's number, used by the
@@ -30,11 +36,13 @@ struct insn {
 	uint8_t length;
 	uint8_t opsize;   /* 2 or 4: effective operand size */
 	uint8_t addrsize; /* 2 or 4 */
-	uint8_t nops;     /* explicit operands */
+	uint8_t nops;     /* operands as assembler text shows them, the implied AL, DX, CL, 1 included */
 	bool lock, rep, repne;
 	struct operand op[4];
 	uint8_t opcode, opcode_map, modrm;
 	bool has_modrm;
+	uint8_t mandatory; /* 0x66, 0xf2 or 0xf3 when that prefix is part of the opcode, else 0 */
+	uint8_t seg;       /* segment override prefix in force (S_*), or NO_SEGMENT */
 	uint8_t bytes[15];
 	uint16_t isa_set; /* decoder's ISA number, for CPUID gating */
 	uint64_t next;    /* EIP after this instruction, wrapped to the code size */
