@@ -1,0 +1,117 @@
+/*
+ * The memory of the translation cache: one memfd seen twice, once writable and once executable, never both through
+ * one mapping. It is filled front to back in TC_SEGMENTS segments; when the end is reached
+ * the oldest segment is evicted and filled again (first in, first out).
+ *
+ * CCFs start at multiples of CCF_ALIGN, so each such granule belongs to one CCF: `granule` answers "whose code is this?" in
+ * constant time, also for signal handlers.
+ */
+#include "translator/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static bool map_views(struct tc *tc)
+{
+	tc->fd = memfd_create("ringfence-tc", MFD_CLOEXEC);
+	if (tc->fd < 0 || ftruncate(tc->fd, (off_t)tc->size))
+		return false;
+	tc->rw = mmap(NULL, tc->size, PROT_READ | PROT_WRITE, MAP_SHARED, tc->fd, 0);
+	tc->rx = mmap(NULL, tc->size, PROT_READ | PROT_EXEC, MAP_SHARED, tc->fd, 0);
+	return tc->rw != MAP_FAILED && tc->rx != MAP_FAILED;
+}
+
+static void *reserve(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+bool cache_create(struct tc *tc, char *err, size_t errlen)
+{
+	tc->size = tc->config.size ? tc->config.size : (size_t)64 << 20;
+	tc->seg_size = tc->size / TC_SEGMENTS & ~(size_t)(PAGE_SIZE - 1);
+	tc->size = tc->seg_size * TC_SEGMENTS;
+	tc->ccf_max = (uint32_t)(tc->size / (2 * CCF_ALIGN));
+	tc->granule = reserve(tc->size / CCF_ALIGN * sizeof(ccf_id));
+	tc->ccf = reserve(tc->ccf_max * sizeof(struct ccf));
+	if (!map_views(tc) || !tc->granule || !tc->ccf) {
+		snprintf(err, errlen, "cannot map a translation cache of %zu MiB: %s", tc->size >> 20,
+			 strerror(errno));
+		return false;
+	}
+	tc->ccf_top = 1;
+	return true;
+}
+
+static void unmap(void *p, size_t bytes)
+{
+	if (p && p != MAP_FAILED)
+		munmap(p, bytes);
+}
+
+void cache_destroy(struct tc *tc)
+{
+	unmap(tc->rw, tc->size);
+	unmap(tc->rx, tc->size);
+	unmap(tc->granule, tc->size / CCF_ALIGN * sizeof(ccf_id));
+	unmap(tc->ccf, tc->ccf_max * sizeof(struct ccf));
+	if (tc->fd > 0)
+		close(tc->fd);
+}
+
+static void evict_range(struct tc *tc, size_t from, size_t to)
+{
+	ccf_id last = 0;
+
+	for (size_t g = from / CCF_ALIGN; g < to / CCF_ALIGN; g++) {
+		ccf_id id = tc->granule[g];
+
+		tc->granule[g] = 0;
+		if (!id || id == last)
+			continue;
+		ccf_release(tc, id);
+		tc->stats.evictions++;
+		last = id;
+	}
+}
+
+uint32_t cache_reserve(struct tc *tc, size_t len)
+{
+	size_t need = (len + CCF_ALIGN - 1) & ~(size_t)(CCF_ALIGN - 1), at;
+
+	if (tc->fill + need > (tc->segment + 1) * tc->seg_size) {
+		tc->segment = (tc->segment + 1) % TC_SEGMENTS;
+		tc->fill = tc->segment * tc->seg_size;
+		evict_range(tc, tc->fill, tc->fill + tc->seg_size);
+	}
+	at = tc->fill;
+	tc->fill += need;
+	return (uint32_t)at;
+}
+
+void cache_write(struct tc *tc, ccf_id id, uint32_t off, const void *code, size_t len)
+{
+	memcpy(tc->rw + off, code, len);
+	for (size_t g = off / CCF_ALIGN; g <= (off + len - 1) / CCF_ALIGN; g++)
+		tc->granule[g] = id;
+}
+
+ccf_id cache_owner(const struct tc *tc, uintptr_t host)
+{
+	uintptr_t off = host - (uintptr_t)tc->rx;
+
+	return off < tc->size ? tc->granule[off / CCF_ALIGN] : 0;
+}
+
+void cache_flush(struct tc *tc)
+{
+	evict_range(tc, 0, tc->size);
+	tc->fill = 0;
+	tc->segment = 0;
+}

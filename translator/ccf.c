@@ -1,0 +1,146 @@
+/*
+ * CCF records: allocation, the table by (linear address, mode), dropping and revival.
+ *
+ * Life of a CCF: FREE -> LIVE (insert) -> DORMANT (drop: its source was written) -> LIVE (revive: the same bytes are back)
+ * or FREE (release: its memory in the TC is reused).
+ */
+#include "translator/internal.h"
+
+#include <string.h>
+#include <xxhash.h>
+
+uint64_t code_hash(const void *p, size_t n)
+{
+	return XXH3_64bits(p, n);
+}
+
+static ccf_id *bucket(struct tc *tc, uint32_t lin, uint32_t mode)
+{
+	uint32_t h = (lin ^ mode * 0x9e3779b1u) * 0x85ebca6bu;
+
+	return &tc->hash[h >> (32 - TC_HASH_BITS)];
+}
+
+ccf_id ccf_alloc(struct tc *tc)
+{
+	ccf_id id = tc->ccf_free;
+
+	if (!id && tc->ccf_top == tc->ccf_max) {
+		cache_flush(tc);
+		id = tc->ccf_free;
+	}
+	if (id)
+		tc->ccf_free = ccf_of(tc, id)->hash_next;
+	else
+		id = tc->ccf_top++;
+	memset(ccf_of(tc, id), 0, sizeof(struct ccf));
+	return id;
+}
+
+static void unhash(struct tc *tc, ccf_id id)
+{
+	struct ccf *c = ccf_of(tc, id);
+	ccf_id *p = bucket(tc, c->lin, c->mode);
+
+	while (*p && *p != id)
+		p = &ccf_of(tc, *p)->hash_next;
+	if (*p)
+		*p = c->hash_next;
+}
+
+void ccf_insert(struct tc *tc, ccf_id id)
+{
+	struct ccf *c = ccf_of(tc, id);
+	ccf_id *b = bucket(tc, c->lin, c->mode);
+
+	c->hash_next = *b;
+	*b = id;
+	c->state = CCF_LIVE;
+	smc_add(tc, id);
+}
+
+ccf_id ccf_find(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa)
+{
+	for (ccf_id id = *bucket(tc, lin, mode); id; id = ccf_of(tc, id)->hash_next) {
+		struct ccf *c = ccf_of(tc, id);
+
+		if (c->lin == lin && c->mode == mode && c->gpa == gpa && c->state == CCF_LIVE)
+			return id;
+	}
+	return 0;
+}
+
+/* No way leads into it any more, and none out of it. */
+static void isolate(struct tc *tc, ccf_id id)
+{
+	chain_unlink_incoming(tc, id);
+	chain_unlink_outgoing(tc, id);
+	ibtc_forget_ccf(tc, id);
+	smc_remove(tc, id);
+	tc->changed = true;
+	if (tc->last_exit && exit_ccf(tc->last_exit) == id)
+		tc->last_exit = 0;
+}
+
+void ccf_drop(struct tc *tc, ccf_id id)
+{
+	isolate(tc, id);
+	ccf_of(tc, id)->state = CCF_DORMANT;
+	tc->stats.invalidations++;
+}
+
+void ccf_release(struct tc *tc, ccf_id id)
+{
+	struct ccf *c = ccf_of(tc, id);
+
+	if (c->state == CCF_LIVE)
+		isolate(tc, id);
+	unhash(tc, id);
+	c->state = CCF_FREE;
+	c->hash_next = tc->ccf_free;
+	tc->ccf_free = id;
+}
+
+static bool same_source(struct tc *tc, const struct ccf *c, uint64_t gpa_)
+{
+	const void *src = physmap_host(tc->pm, gpa(gpa_), c->guest_len);
+
+	return src && code_hash(src, c->guest_len) == c->hash;
+}
+
+ccf_id ccf_revive(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa_)
+{
+	for (ccf_id id = *bucket(tc, lin, mode); id; id = ccf_of(tc, id)->hash_next) {
+		struct ccf *c = ccf_of(tc, id);
+
+		if (c->lin != lin || c->mode != mode || c->state != CCF_DORMANT ||
+		    (c->flags & (CCF_CROSSING | CCF_SELFCHECK | CCF_STALE)) || !same_source(tc, c, gpa_))
+			continue;
+		c->gpa = gpa_;
+		c->state = CCF_LIVE;
+		smc_add(tc, id);
+		tc->stats.revivals++;
+		return id;
+	}
+	return 0;
+}
+
+bool ccf_locate(struct tc *tc, ccf_id id, uintptr_t host, uint32_t *eip, uint32_t *host_off,
+		unsigned *index)
+{
+	const struct ccf *c = ccf_of(tc, id);
+	const struct ccf_insn *map = (const void *)(tc->rx + c->map);
+	uint32_t at = (uint32_t)(host - (uintptr_t)tc->rx), pos = c->host, lin = c->lin;
+
+	for (unsigned i = 0; i < c->insns; i++) {
+		if (at < pos + map[i].host) {
+			*eip = lin;
+			*host_off = i ? pos : c->host;
+			*index = i;
+			return true;
+		}
+		pos += map[i].host;
+		lin += map[i].guest;
+	}
+	return false;
+}

@@ -1,0 +1,206 @@
+/*
+ * The table that drives the translator: one row for each instruction that is not simply re-encoded,
+ * and an allowlist of those that are. What is in neither is interpreted.
+ */
+#include "translator/classify.h"
+
+#define M(name) ZYDIS_MNEMONIC_##name
+#define ROW(name, action, why) {M(name), ACT_##action, WHY_##why}
+#define IDENT(name) ROW(name, IDENT, NONE)
+
+static const struct insn_class rows[] = {
+	/* copied: integer */
+	IDENT(ADC), IDENT(ADD), IDENT(AND), IDENT(BSF), IDENT(BSR), IDENT(BSWAP), IDENT(BT),
+	IDENT(BTC), IDENT(BTR), IDENT(BTS), IDENT(CBW), IDENT(CDQ), IDENT(CLC), IDENT(CLD),
+	IDENT(CMC), IDENT(CMOVB), IDENT(CMOVBE), IDENT(CMOVL), IDENT(CMOVLE), IDENT(CMOVNB),
+	IDENT(CMOVNBE), IDENT(CMOVNL), IDENT(CMOVNLE), IDENT(CMOVNO), IDENT(CMOVNP), IDENT(CMOVNS),
+	IDENT(CMOVNZ), IDENT(CMOVO), IDENT(CMOVP), IDENT(CMOVS), IDENT(CMOVZ), IDENT(CMP),
+	IDENT(CMPXCHG), IDENT(CMPXCHG8B), IDENT(CWD), IDENT(CWDE), IDENT(DEC), IDENT(DIV),
+	IDENT(IDIV), IDENT(IMUL), IDENT(INC), IDENT(LAHF), IDENT(MOVSX), IDENT(MOVZX), IDENT(MUL),
+	IDENT(NEG), IDENT(NOT), IDENT(OR), IDENT(RCL), IDENT(RCR), IDENT(ROL), IDENT(ROR),
+	IDENT(SAHF), IDENT(SAR), IDENT(SBB), IDENT(SETB), IDENT(SETBE), IDENT(SETL), IDENT(SETLE),
+	IDENT(SETNB), IDENT(SETNBE), IDENT(SETNL), IDENT(SETNLE), IDENT(SETNO), IDENT(SETNP),
+	IDENT(SETNS), IDENT(SETNZ), IDENT(SETO), IDENT(SETP), IDENT(SETS), IDENT(SETZ), IDENT(SHL),
+	IDENT(SHLD), IDENT(SHR), IDENT(SHRD), IDENT(STC), IDENT(STD), IDENT(SUB), IDENT(TEST),
+	IDENT(XADD), IDENT(XCHG), IDENT(XOR), IDENT(PAUSE), IDENT(POPCNT), IDENT(LFENCE),
+	IDENT(MFENCE), IDENT(SFENCE),
+	ROW(MOV, MOV, NONE),
+	ROW(LEA, LEA, ENCODING),
+	ROW(NOP, NOP, NONE), ROW(ENDBR32, NOP, NONE), ROW(ENDBR64, NOP, NONE),
+	ROW(PREFETCH, NOP, NONE), ROW(PREFETCHW, NOP, NONE), ROW(PREFETCHNTA, NOP, NONE),
+	ROW(PREFETCHT0, NOP, NONE), ROW(PREFETCHT1, NOP, NONE), ROW(PREFETCHT2, NOP, NONE),
+	ROW(XLAT, XLAT, ENCODING),
+
+	/* stack */
+	ROW(PUSH, PUSH, STACK), ROW(POP, POP, STACK), ROW(PUSHAD, PUSHA, STACK),
+	ROW(POPAD, POPA, STACK), ROW(LEAVE, LEAVE, STACK), ROW(ENTER, INTERPRET, STACK),
+	ROW(PUSHFD, PUSHF, SENSITIVE), ROW(POPFD, INTERPRET, SENSITIVE),
+	ROW(PUSHF, INTERPRET, SENSITIVE), ROW(POPF, INTERPRET, SENSITIVE),
+	ROW(PUSHA, INTERPRET, RARE), ROW(POPA, INTERPRET, RARE),
+
+	/* control flow */
+	ROW(CALL, CALL, FLOW), ROW(JMP, JMP, FLOW), ROW(RET, RET, FLOW),
+	ROW(JB, JCC, FLOW), ROW(JBE, JCC, FLOW), ROW(JL, JCC, FLOW), ROW(JLE, JCC, FLOW),
+	ROW(JNB, JCC, FLOW), ROW(JNBE, JCC, FLOW), ROW(JNL, JCC, FLOW), ROW(JNLE, JCC, FLOW),
+	ROW(JNO, JCC, FLOW), ROW(JNP, JCC, FLOW), ROW(JNS, JCC, FLOW), ROW(JNZ, JCC, FLOW),
+	ROW(JO, JCC, FLOW), ROW(JP, JCC, FLOW), ROW(JS, JCC, FLOW), ROW(JZ, JCC, FLOW),
+	ROW(JCXZ, LEAVE_TC, RARE), ROW(JECXZ, LOOP, FLOW), ROW(LOOP, LOOP, FLOW),
+	ROW(LOOPE, LOOP, FLOW), ROW(LOOPNE, LOOP, FLOW),
+	ROW(INT, LEAVE_TC, FLOW), ROW(INT1, LEAVE_TC, FLOW), ROW(INT3, LEAVE_TC, FLOW),
+	ROW(INTO, INTERPRET, ENCODING), ROW(IRET, LEAVE_TC, FLOW), ROW(IRETD, LEAVE_TC, FLOW),
+	ROW(SYSENTER, LEAVE_TC, FLOW), ROW(SYSEXIT, LEAVE_TC, FLOW), ROW(BOUND, INTERPRET, ENCODING),
+	ROW(UD0, LEAVE_TC, FLOW), ROW(UD1, LEAVE_TC, FLOW), ROW(UD2, LEAVE_TC, FLOW),
+	ROW(RSM, LEAVE_TC, PRIVILEGED), ROW(HLT, LEAVE_TC, PRIVILEGED),
+
+	/* strings */
+	ROW(MOVSB, STRING, STRING), ROW(MOVSW, STRING, STRING), ROW(MOVSD, STRING, STRING),
+	ROW(STOSB, STRING, STRING), ROW(STOSW, STRING, STRING), ROW(STOSD, STRING, STRING),
+	ROW(LODSB, STRING, STRING), ROW(LODSW, STRING, STRING), ROW(LODSD, STRING, STRING),
+	ROW(CMPSB, STRING, STRING), ROW(CMPSW, STRING, STRING), ROW(CMPSD, STRING, STRING),
+	ROW(SCASB, STRING, STRING), ROW(SCASW, STRING, STRING), ROW(SCASD, STRING, STRING),
+	ROW(INSB, INTERPRET, IO), ROW(INSW, INTERPRET, IO), ROW(INSD, INTERPRET, IO),
+	ROW(OUTSB, INTERPRET, IO), ROW(OUTSW, INTERPRET, IO), ROW(OUTSD, INTERPRET, IO),
+
+	/* system */
+	ROW(CLI, CLI, PRIVILEGED), ROW(STI, STI, PRIVILEGED), ROW(RDTSC, RDTSC, SENSITIVE),
+	ROW(IN, INTERPRET, IO), ROW(OUT, INTERPRET, IO), ROW(CPUID, INTERPRET, SENSITIVE),
+	ROW(CLTS, INTERPRET, PRIVILEGED), ROW(INVD, INTERPRET, PRIVILEGED),
+	ROW(INVLPG, INTERPRET, PRIVILEGED), ROW(WBINVD, INTERPRET, PRIVILEGED),
+	ROW(LGDT, INTERPRET, PRIVILEGED), ROW(LIDT, INTERPRET, PRIVILEGED),
+	ROW(LLDT, INTERPRET, PRIVILEGED), ROW(LTR, INTERPRET, PRIVILEGED),
+	ROW(LMSW, INTERPRET, PRIVILEGED), ROW(RDMSR, INTERPRET, PRIVILEGED),
+	ROW(WRMSR, INTERPRET, PRIVILEGED), ROW(RDPMC, INTERPRET, PRIVILEGED),
+	ROW(SGDT, INTERPRET, SENSITIVE), ROW(SIDT, INTERPRET, SENSITIVE),
+	ROW(SLDT, INTERPRET, SENSITIVE), ROW(STR, INTERPRET, SENSITIVE),
+	ROW(SMSW, INTERPRET, SENSITIVE), ROW(LAR, INTERPRET, SENSITIVE),
+	ROW(LSL, INTERPRET, SENSITIVE), ROW(VERR, INTERPRET, SENSITIVE),
+	ROW(VERW, INTERPRET, SENSITIVE), ROW(ARPL, INTERPRET, SENSITIVE),
+	ROW(LDS, INTERPRET, SENSITIVE), ROW(LES, INTERPRET, SENSITIVE),
+	ROW(LFS, INTERPRET, SENSITIVE), ROW(LGS, INTERPRET, SENSITIVE),
+	ROW(LSS, INTERPRET, SENSITIVE),
+
+	/* not in 64-bit mode */
+	ROW(AAA, INTERPRET, ENCODING), ROW(AAD, INTERPRET, ENCODING),
+	ROW(AAM, INTERPRET, ENCODING), ROW(AAS, INTERPRET, ENCODING),
+	ROW(DAA, INTERPRET, ENCODING), ROW(DAS, INTERPRET, ENCODING),
+	ROW(SALC, INTERPRET, ENCODING),
+
+	/* vector state that holds code addresses, or is checked beyond what the host checks */
+	ROW(FNSTENV, INTERPRET, POINTERS), ROW(FNSAVE, INTERPRET, POINTERS),
+	ROW(FLDENV, INTERPRET, POINTERS), ROW(FRSTOR, INTERPRET, POINTERS),
+	ROW(FXSAVE, INTERPRET, POINTERS), ROW(FXRSTOR, INTERPRET, POINTERS),
+	ROW(CLFLUSH, INTERPRET, RARE), ROW(MONITOR, INTERPRET, PRIVILEGED),
+	ROW(MWAIT, INTERPRET, PRIVILEGED),
+};
+
+static const struct insn_class *by_mnemonic[ZYDIS_MNEMONIC_MAX_VALUE + 1];
+static const struct insn_class simd_row = {0, ACT_IDENT, WHY_NONE};
+static const struct insn_class default_row = {0, ACT_INTERPRET, WHY_RARE};
+
+void classify_init(void);
+void classify_init(void)
+{
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		by_mnemonic[rows[i].mnemonic] = &rows[i];
+}
+
+/* Extensions whose instructions are copied as they are unless a row says otherwise. */
+static bool simd_extension(ZydisISAExt ext)
+{
+	switch (ext) {
+	case ZYDIS_ISA_EXT_X87:
+	case ZYDIS_ISA_EXT_MMX:
+	case ZYDIS_ISA_EXT_SSE:
+	case ZYDIS_ISA_EXT_SSE2:
+	case ZYDIS_ISA_EXT_SSE3:
+	case ZYDIS_ISA_EXT_SSSE3:
+	case ZYDIS_ISA_EXT_SSE4:
+		return true;
+	default:
+		return false;
+	}
+}
+
+const struct insn_class *classify(const ZydisDecodedInstruction *z)
+{
+	const struct insn_class *c = by_mnemonic[z->mnemonic];
+	bool simd = simd_extension(z->meta.isa_ext);
+
+	if (z->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
+		return &default_row; /* VEX and friends: #UD by the interpreter */
+	/* MOVSD and CMPSD name a string and a vector instruction */
+	if (simd && c && c->action == ACT_STRING)
+		return &simd_row;
+	if (c)
+		return c;
+	return simd ? &simd_row : &default_row;
+}
+
+/* CPUID bits (leaf 1 EDX or ECX) that an extension needs. */
+static const struct {
+	uint16_t set;
+	uint8_t word, bit;
+} isa_bits[] = {
+	{ZYDIS_ISA_SET_CMOV, FEAT_1_EDX, 15},   {ZYDIS_ISA_SET_FCMOV, FEAT_1_EDX, 15},
+	{ZYDIS_ISA_SET_PENTIUMMMX, FEAT_1_EDX, 23}, {ZYDIS_ISA_SET_SSE, FEAT_1_EDX, 25},
+	{ZYDIS_ISA_SET_SSEMXCSR, FEAT_1_EDX, 25}, {ZYDIS_ISA_SET_SSE2, FEAT_1_EDX, 26},
+	{ZYDIS_ISA_SET_SSE2MMX, FEAT_1_EDX, 26}, {ZYDIS_ISA_SET_SSE3, FEAT_1_ECX, 0},
+	{ZYDIS_ISA_SET_SSE3X87, FEAT_1_ECX, 0}, {ZYDIS_ISA_SET_SSSE3, FEAT_1_ECX, 9},
+	{ZYDIS_ISA_SET_SSSE3MMX, FEAT_1_ECX, 9}, {ZYDIS_ISA_SET_SSE4, FEAT_1_ECX, 19},
+	{ZYDIS_ISA_SET_SSE42, FEAT_1_ECX, 20},  {ZYDIS_ISA_SET_POPCNT, FEAT_1_ECX, 23},
+};
+
+/* Sets that every modelled processor has. */
+static bool base_set(unsigned set)
+{
+	switch (set) {
+	case ZYDIS_ISA_SET_I86:
+	case ZYDIS_ISA_SET_I186:
+	case ZYDIS_ISA_SET_I286PROTECTED:
+	case ZYDIS_ISA_SET_I286REAL:
+	case ZYDIS_ISA_SET_I386:
+	case ZYDIS_ISA_SET_I486:
+	case ZYDIS_ISA_SET_I486REAL:
+	case ZYDIS_ISA_SET_PAUSE:
+	case ZYDIS_ISA_SET_FAT_NOP:
+	case ZYDIS_ISA_SET_PPRO:
+	case ZYDIS_ISA_SET_LAHF:
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool classify_isa_allowed(const struct cpu_model *m, const ZydisDecodedInstruction *z)
+{
+	unsigned set = z->meta.isa_set;
+
+	if (base_set(set))
+		return true;
+	if (set == ZYDIS_ISA_SET_X87)
+		return m->features[FEAT_1_EDX] & 1;
+	if (set == ZYDIS_ISA_SET_PENTIUMREAL)
+		return z->mnemonic != M(CMPXCHG8B) || (m->features[FEAT_1_EDX] >> 8 & 1);
+	for (size_t i = 0; i < ARRAY_LEN(isa_bits); i++)
+		if (isa_bits[i].set == set)
+			return m->features[isa_bits[i].word] >> isa_bits[i].bit & 1;
+	return false;
+}
+
+const char *classify_why_text(unsigned why)
+{
+	static const char *const text[] = {
+		[WHY_NONE] = "copied",
+		[WHY_STACK] = "32-bit stack access",
+		[WHY_FLOW] = "control flow",
+		[WHY_PRIVILEGED] = "privileged",
+		[WHY_SENSITIVE] = "shows or changes host state",
+		[WHY_ENCODING] = "different in 64-bit mode",
+		[WHY_STRING] = "string instruction",
+		[WHY_IO] = "port I/O",
+		[WHY_RARE] = "rare",
+		[WHY_POINTERS] = "holds code addresses",
+	};
+
+	return why < ARRAY_LEN(text) ? text[why] : "?";
+}

@@ -1,0 +1,83 @@
+/*
+ * Decoding and classification: which guest instruction is translated how, and why.
+ *
+ * Only decode.c, classify.c and this header name Zydis.
+ */
+#ifndef RINGFENCE_TRANSLATOR_CLASSIFY_H
+#define RINGFENCE_TRANSLATOR_CLASSIFY_H
+
+#include "translator/emit.h"
+#include "translator/internal.h"
+
+#include <Zydis/Zydis.h>
+
+/* How an instruction is translated. */
+enum action {
+	ACT_INTERPRET, /* one instruction by the interpreter, then on */
+	ACT_IDENT,     /* the same operation, re-encoded */
+	ACT_NOP,       /* nothing to do */
+	ACT_LEA,
+	ACT_PUSH,
+	ACT_POP,
+	ACT_PUSHA,
+	ACT_POPA,
+	ACT_LEAVE,
+	ACT_PUSHF,
+	ACT_CALL,
+	ACT_JMP,
+	ACT_RET,
+	ACT_JCC,
+	ACT_LOOP,
+	ACT_STRING,
+	ACT_CLI,
+	ACT_STI,
+	ACT_RDTSC,
+	ACT_MOV,   /* IDENT unless a segment or control register is meant */
+	ACT_XLAT,
+	ACT_LEAVE_TC, /* interpreted, and never followed by the next instruction */
+};
+
+/* Why an instruction may not simply be copied. */
+enum reason {
+	WHY_NONE,       /* it may */
+	WHY_STACK,      /* 32-bit stack accesses do not exist in 64-bit mode */
+	WHY_FLOW,       /* control must stay in the TC */
+	WHY_PRIVILEGED, /* faults outside ring 0, or acts on the real machine */
+	WHY_SENSITIVE,  /* would silently show or change the host's state */
+	WHY_ENCODING,   /* does not exist, or means something else, in 64-bit mode */
+	WHY_STRING,     /* ES:EDI takes no segment override */
+	WHY_IO,
+	WHY_RARE,       /* not worth an expansion */
+	WHY_POINTERS,   /* would store host code addresses (x87 instruction pointer) */
+};
+
+struct insn_class {
+	uint16_t mnemonic;
+	uint8_t action;
+	uint8_t why;
+};
+
+/* A decoded guest instruction. */
+struct tinsn {
+	uint32_t eip;
+	uint32_t next;
+	const uint8_t *bytes;
+	ZydisDecodedInstruction z;
+	uint8_t action, why;
+	bool has_mem;    /* explicit memory operand (ModRM or moffs) */
+	uint8_t seg;     /* its segment */
+	struct xmem mem; /* its address in guest registers; .guest set */
+};
+
+void decode_init(void);
+/* Decode one instruction of at most `max` bytes; false: not decodable as such (let the interpreter see). */
+bool decode(struct tinsn *, const uint8_t *bytes, size_t max, uint32_t eip);
+
+const struct insn_class *classify(const ZydisDecodedInstruction *);
+/* Instruction-set extensions that may be copied for a guest of this model. */
+bool classify_isa_allowed(const struct cpu_model *, const ZydisDecodedInstruction *);
+const char *classify_why_text(unsigned why);
+
+static inline bool tinsn_op16(const struct tinsn *t) { return t->z.operand_width == 16; }
+
+#endif

@@ -1,0 +1,165 @@
+/*
+ * The world switch between C and translated code (see internal.h for the register convention).
+ *
+ *   tc_enter --> translated code --> tc_stub_* --> back in C
+ *                     |  ^
+ *                     v  | tc_resume
+ *                  callouts
+ *
+ * Between tc_enter_check and tc_enter_end the guest's state is partly loaded but still complete in memory. A
+ * kick that arrives there is redirected to tc_enter_abort, which forgets the registers. Hence no kick
+ * is lost between the test of the flag and the first translated instruction.
+ */
+#include "translator/offsets.h"
+
+#define FL_HOST 0xcd5
+#define FL_IF_FIXED 0x202
+
+	.text
+	.intel_syntax noprefix
+
+	/* Guest registers to memory, host stack back. Clobbers r8. */
+	.macro SAVE_GUEST
+	mov [r15 + CPU_GPR + 0], eax
+	mov [r15 + CPU_GPR + 8], ecx
+	mov [r15 + CPU_GPR + 16], edx
+	mov [r15 + CPU_GPR + 24], ebx
+	mov [r15 + CPU_GPR + 32], esp
+	mov [r15 + CPU_GPR + 40], ebp
+	mov [r15 + CPU_GPR + 48], esi
+	mov [r15 + CPU_GPR + 56], edi
+	mov rsp, [r14 + TCX_HOST_RSP]
+	pushfq
+	pop r8
+	and r8d, FL_HOST
+	or r8d, [r15 + CPU_EFLAGS]
+	or r8d, 2
+	mov [r15 + CPU_EFLAGS], r8d
+	cld
+	mov r8, [r14 + TCX_FX]
+	fxsave [r8]
+	ldmxcsr host_mxcsr[rip]
+	.endm
+
+	.globl tc_enter
+	.type tc_enter, @function
+tc_enter:
+	push rbx
+	push rbp
+	push r12
+	push r13
+	push r14
+	push r15
+	sub rsp, 8
+	mov r14, rdi
+	mov r15, [r14 + TCX_CPU]
+	mov [r14 + TCX_HOST_RSP], rsp
+tc_resume:
+	mov r8, [r14 + TCX_FX]
+	fxrstor [r8]
+	mov r8d, [r15 + CPU_EFLAGS]
+	mov [r14 + TCX_TMP], r8d
+	.globl tc_enter_check
+tc_enter_check:
+	cmp dword ptr [r14 + TCX_KICK], 0
+	jne tc_enter_abort
+	mov r9d, r8d
+	and r9d, ~(FL_HOST | 2)
+	mov [r15 + CPU_EFLAGS], r9d
+	and r8d, FL_HOST
+	or r8d, FL_IF_FIXED
+	push r8
+	popfq
+	mov eax, [r15 + CPU_GPR + 0]
+	mov ecx, [r15 + CPU_GPR + 8]
+	mov edx, [r15 + CPU_GPR + 16]
+	mov ebx, [r15 + CPU_GPR + 24]
+	mov ebp, [r15 + CPU_GPR + 40]
+	mov esi, [r15 + CPU_GPR + 48]
+	mov edi, [r15 + CPU_GPR + 56]
+	mov r13, [r14 + TCX_IBTC]
+	mov esp, [r15 + CPU_GPR + 32]
+	jmp [r14 + TCX_TARGET]
+	.globl tc_enter_end
+tc_enter_end:
+
+	/* Kicked on the way in: memory still has everything but EFLAGS. */
+	.globl tc_enter_abort
+tc_enter_abort:
+	mov rsp, [r14 + TCX_HOST_RSP]
+	mov eax, [r14 + TCX_TMP]
+	mov [r15 + CPU_EFLAGS], eax
+	mov dword ptr [r14 + TCX_REASON], LEAVE_ABORT
+	cld
+	ldmxcsr host_mxcsr[rip]
+	jmp leave_saved
+
+	/* Direct exit; r9d = exit id. */
+	.globl tc_stub_exit
+tc_stub_exit:
+	mov dword ptr [r14 + TCX_REASON], LEAVE_EXIT
+	mov [r14 + TCX_ARG], r9d
+	jmp leave
+
+	/* Indirect look-up missed; r8d = target. */
+	.globl tc_stub_miss
+tc_stub_miss:
+	mov [r15 + CPU_RIP], r8
+	mov dword ptr [r14 + TCX_REASON], LEAVE_MISS
+	jmp leave
+
+	/* Back to the dispatcher at r8d. */
+	.globl tc_stub_leave
+tc_stub_leave:
+	mov [r15 + CPU_RIP], r8
+	mov dword ptr [r14 + TCX_REASON], LEAVE_STOP
+	jmp leave
+
+	/* The signal handler redirected a host fault to here. */
+	.globl tc_fault_leave
+tc_fault_leave:
+	mov dword ptr [r14 + TCX_REASON], LEAVE_FAULT
+leave:
+	SAVE_GUEST
+leave_saved:
+	fninit
+	add rsp, 8
+	pop r15
+	pop r14
+	pop r13
+	pop r12
+	pop rbp
+	pop rbx
+	ret
+	.size tc_enter, . - tc_enter
+
+	/*
+	 * Callouts: r8d = guest EIP of the instruction, r9 = where to go on, r10d = EIP after it.
+	 * The C function returns 0 to go on, else leaves for the dispatcher.
+	 */
+	.macro CALLOUT stub, function
+	.globl \stub
+	.type \stub, @function
+\stub:
+	mov [r15 + CPU_RIP], r8
+	mov [r14 + TCX_TARGET], r9
+	mov [r14 + TCX_ARG], r10d
+	SAVE_GUEST
+	mov rdi, r14
+	call \function
+	test eax, eax
+	jz tc_resume
+	mov dword ptr [r14 + TCX_REASON], LEAVE_CALLOUT
+	jmp leave_saved
+	.size \stub, . - \stub
+	.endm
+
+	CALLOUT tc_stub_interp, callout_interp
+	CALLOUT tc_stub_check, callout_check
+	CALLOUT tc_stub_segload, callout_segload
+
+	.section .rodata
+	.balign 4
+host_mxcsr:
+	.long 0x1f80
+	.section .note.GNU-stack, "", @progbits

@@ -1,0 +1,191 @@
+/*
+ * Host signals: faults in translated code, and kicks.
+ *
+ * The handlers only classify and redirect. A fault in the TC continues at tc_fault_leave, which saves the guest's state and
+ * returns to the dispatcher; the work happens there (fault_handle). A kick in the TC points
+ * the running CCF's exits at their stubs and R13 at the table that misses, so the dispatcher has control at the next
+ * block boundary; long string instructions are left at once, they can be resumed at any iteration.
+ */
+#include "translator/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+enum { ALTSTACK_SIZE = 64 * 1024 };
+static __thread struct tc *this_tc;
+
+#define KICK_SIGNAL SIGUSR2
+
+static bool in_tc(const struct tc *tc, uintptr_t rip)
+{
+	return rip - (uintptr_t)tc->rx < tc->size;
+}
+
+static void redirect(struct tc *tc, ucontext_t *uc, int sig)
+{
+	greg_t *r = uc->uc_mcontext.gregs;
+
+	tc->x.fault_rip = (uint64_t)r[REG_RIP];
+	tc->x.fault_addr = (uint64_t)r[REG_CR2];
+	tc->x.fault_error = (uint32_t)r[REG_ERR];
+	tc->x.fault_signal = (uint32_t)sig;
+	r[REG_RIP] = (greg_t)tc_fault_leave;
+}
+
+static void on_fault(int sig, siginfo_t *info, void *ctx)
+{
+	ucontext_t *uc = ctx;
+	struct tc *tc = this_tc;
+
+	if (tc && in_tc(tc, (uintptr_t)uc->uc_mcontext.gregs[REG_RIP])) {
+		redirect(tc, uc, sig);
+		/* CR2 is meaningful for page faults only; #GP comes as SIGSEGV too */
+		if (sig != SIGSEGV || info->si_code == SI_KERNEL)
+			tc->x.fault_addr = 0;
+		return;
+	}
+	/* The monitor's own fault: die of it, with a core that shows where. */
+	signal(sig, SIG_DFL);
+}
+
+/* Is the host instruction at rip a repeated string instruction? */
+static bool at_repeat(const uint8_t *p)
+{
+	bool rep = false;
+
+	for (; *p == 0xf2 || *p == 0xf3 || *p == 0x66; p++)
+		rep |= *p != 0x66;
+	return rep && ((*p >= 0xa4 && *p <= 0xa7) || (*p >= 0xaa && *p <= 0xaf));
+}
+
+static void on_kick(int sig, siginfo_t *info, void *ctx)
+{
+	ucontext_t *uc = ctx;
+	struct tc *tc = this_tc;
+	uintptr_t rip = (uintptr_t)uc->uc_mcontext.gregs[REG_RIP];
+
+	if (!tc)
+		return;
+	if (rip >= (uintptr_t)tc_enter_check && rip < (uintptr_t)tc_enter_end) {
+		uc->uc_mcontext.gregs[REG_RIP] = (greg_t)tc_enter_abort;
+		return;
+	}
+	if (!in_tc(tc, rip))
+		return; /* in C: x->kick is tested before the TC is entered again */
+	if (at_repeat((const uint8_t *)rip)) {
+		redirect(tc, uc, sig);
+		return;
+	}
+	uc->uc_mcontext.gregs[REG_R13] = (greg_t)tc->ibtc_miss;
+	if (!tc->interrupted && (tc->interrupted = cache_owner(tc, rip)))
+		chain_interrupt(tc, tc->interrupted);
+}
+
+static bool install(int sig, void (*fn)(int, siginfo_t *, void *))
+{
+	struct sigaction sa = {.sa_sigaction = fn, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
+
+	sigemptyset(&sa.sa_mask);
+	sigaddset(&sa.sa_mask, KICK_SIGNAL);
+	return sigaction(sig, &sa, NULL) == 0;
+}
+
+bool fault_thread_init(struct tc *tc, char *err, size_t errlen)
+{
+	stack_t ss = {.ss_size = ALTSTACK_SIZE};
+	sigset_t kick;
+
+	ss.ss_sp = mmap(NULL, ALTSTACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (ss.ss_sp == MAP_FAILED || sigaltstack(&ss, NULL) || !install(SIGSEGV, on_fault) ||
+	    !install(SIGBUS, on_fault) || !install(SIGFPE, on_fault) || !install(SIGILL, on_fault) ||
+	    !install(KICK_SIGNAL, on_kick)) {
+		snprintf(err, errlen, "cannot set up signal handling: %s", strerror(errno));
+		return false;
+	}
+	tc->altstack = ss.ss_sp;
+	tc->tid = (pid_t)syscall(SYS_gettid);
+	this_tc = tc;
+	sigemptyset(&kick);
+	sigaddset(&kick, KICK_SIGNAL);
+	return sigprocmask(SIG_UNBLOCK, &kick, NULL) == 0;
+}
+
+void fault_thread_fini(struct tc *tc)
+{
+	stack_t off = {.ss_flags = SS_DISABLE};
+
+	if (!tc->altstack)
+		return;
+	if (this_tc == tc) {
+		sigaltstack(&off, NULL);
+		this_tc = NULL;
+	}
+	munmap(tc->altstack, ALTSTACK_SIZE);
+}
+
+void tc_kick(struct tc *tc)
+{
+	if (!atomic_exchange(&tc->x.kick, 1) && tc->tid)
+		syscall(SYS_tgkill, getpid(), tc->tid, KICK_SIGNAL);
+}
+
+/* ------------------------------ afterwards, in the dispatcher ------------------------------ */
+
+/* The instruction cannot use a window: have it translated anew in another form. */
+static void learn_form(struct tc *tc, ccf_id id, uint32_t eip, enum form form)
+{
+	hint_set(tc, eip, form);
+	ccf_of(tc, id)->flags |= CCF_STALE;
+	ccf_drop(tc, id);
+}
+
+static bool window_fault(struct tc *tc, ccf_id id, uint32_t eip)
+{
+	bool user, write = tc->x.fault_error & 2;
+	gva_t at;
+
+	if (tc->x.fault_signal != SIGSEGV || !mmu_window_of(tc->mmu, tc->x.fault_addr, &user, &at))
+		return false;
+	switch (mmu_handle_fault(tc->mmu, user, at, write)) {
+	case MMU_FILLED:
+		return !tc->changed;
+	case MMU_IO:
+		learn_form(tc, id, eip, FORM_CALLOUT);
+		break;
+	case MMU_TRUE_FAULT:
+	case MMU_CODE_WRITE:
+	case MMU_USER_PAGE:
+		break;
+	}
+	return false;
+}
+
+bool fault_handle(struct tc *tc)
+{
+	ccf_id id = cache_owner(tc, tc->x.fault_rip);
+	uint32_t eip, host_off;
+	unsigned index;
+
+	if (!id || !ccf_locate(tc, id, tc->x.fault_rip, &eip, &host_off, &index)) {
+		fprintf(stderr, "ringfence: internal error: fault at TC+%#lx belongs to no instruction\n",
+			(unsigned long)(tc->x.fault_rip - (uintptr_t)tc->rx));
+		abort();
+	}
+	tc->cpu->rip = eip;
+	if (tc->x.fault_signal == KICK_SIGNAL)
+		return false;
+	tc->changed = false;
+	if (window_fault(tc, id, eip)) {
+		tc->x.target = (uint64_t)tc_rx(tc, host_off);
+		return true;
+	}
+	if (!tc->changed || tc->x.fault_signal != SIGSEGV)
+		interpret_here(tc);
+	return false;
+}

@@ -1,0 +1,188 @@
+/*
+ * Indirect-branch tables: where returns, indirect jumps and calls, and user code's jumps to other
+ * pages find their targets (see xl_flow.c for the code that looks).
+ *
+ * A table belongs to one (space, mode); its entries are indirect entries of CCFs that are valid for that space. Thus an
+ * address-space switch changes R13 and flushes nothing. Invariant: an entry exists only while the linear page of its
+ * CCF is tracked in the space (mmu_track_code), so whatever changes the mapping comes by here.
+ */
+#include "translator/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define TABLE_BYTES (IBTC_SIZE * sizeof(uintptr_t))
+
+/*
+ * Tables are private mappings of one file in which every slot misses: what is never written is
+ * shared, so a table costs only the pages that hold something.
+ */
+static uintptr_t *table_new(struct tc *tc)
+{
+	void *p = mmap(NULL, TABLE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE,
+		       tc->ibtc_fd, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static void fill_chunk(struct tc *tc, uintptr_t *slot)
+{
+	for (unsigned i = 0; i < IBTC_CHUNK; i++)
+		slot[i] = (uintptr_t)tc->x.stub_miss;
+}
+
+bool ibtc_create(struct tc *tc, char *err, size_t errlen)
+{
+	tc->ibtc_fd = memfd_create("ringfence-branches", MFD_CLOEXEC);
+	if (tc->ibtc_fd >= 0 && !ftruncate(tc->ibtc_fd, TABLE_BYTES))
+		tc->ibtc_miss = mmap(NULL, TABLE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, tc->ibtc_fd, 0);
+	if (!tc->ibtc_miss || tc->ibtc_miss == MAP_FAILED) {
+		snprintf(err, errlen, "cannot map the branch tables: %s", strerror(errno));
+		tc->ibtc_miss = NULL;
+		return false;
+	}
+	for (unsigned i = 0; i < IBTC_SIZE; i += IBTC_CHUNK)
+		fill_chunk(tc, tc->ibtc_miss + i);
+	return true;
+}
+
+void ibtc_destroy(struct tc *tc)
+{
+	for (unsigned i = 0; i < IBTC_TABLES; i++)
+		if (tc->ibtc[i].slot)
+			munmap(tc->ibtc[i].slot, TABLE_BYTES);
+	if (tc->ibtc_miss)
+		munmap(tc->ibtc_miss, TABLE_BYTES);
+	if (tc->ibtc_fd > 0)
+		close(tc->ibtc_fd);
+}
+
+/* Only chunks that were written to hold anything. */
+static void clear(struct tc *tc, struct ibtc *t)
+{
+	for (unsigned c = 0; c < IBTC_SIZE / IBTC_CHUNK; c++)
+		if (t->chunks[c / 64] >> (c % 64) & 1)
+			fill_chunk(tc, t->slot + c * IBTC_CHUNK);
+	memset(t->chunks, 0, sizeof(t->chunks));
+}
+
+static struct ibtc *victim(struct tc *tc)
+{
+	struct ibtc *best = &tc->ibtc[0];
+
+	for (unsigned i = 0; i < IBTC_TABLES; i++) {
+		if (!tc->ibtc[i].valid)
+			return &tc->ibtc[i];
+		if (tc->ibtc[i].used_at < best->used_at)
+			best = &tc->ibtc[i];
+	}
+	return best;
+}
+
+static struct ibtc *table_for(struct tc *tc, unsigned space, uint32_t mode)
+{
+	struct ibtc *t;
+
+	for (unsigned i = 0; i < IBTC_TABLES; i++) {
+		t = &tc->ibtc[i];
+		if (t->valid && t->space == space && t->mode == mode)
+			return t;
+	}
+	t = victim(tc);
+	if (!t->slot && !(t->slot = table_new(tc)))
+		return NULL;
+	clear(tc, t);
+	t->valid = true;
+	t->space = (uint16_t)space;
+	t->mode = mode;
+	return t;
+}
+
+void ibtc_select(struct tc *tc, unsigned space, uint32_t mode)
+{
+	struct ibtc *t = tc->ibtc_now;
+
+	if (!t || !t->valid || t->space != space || t->mode != mode)
+		t = table_for(tc, space, mode);
+	tc->ibtc_now = t;
+	if (t)
+		t->used_at = ++tc->clock;
+	tc->x.ibtc = t && !tc->config.lockstep ? t->slot : tc->ibtc_miss;
+}
+
+static uintptr_t entry_of(struct tc *tc, const struct ccf *c)
+{
+	return (uintptr_t)(tc->rx + c->host - c->entry);
+}
+
+/* The CCF that the current table has for `lin`; 0: none. */
+ccf_id ibtc_get(struct tc *tc, uint32_t lin)
+{
+	struct ibtc *t = tc->ibtc_now;
+	ccf_id id = t ? cache_owner(tc, t->slot[lin & 0xffff]) : 0;
+
+	return id && ccf_of(tc, id)->lin == lin ? id : 0;
+}
+
+void ibtc_put(struct tc *tc, ccf_id id)
+{
+	struct ibtc *t = tc->ibtc_now;
+	const struct ccf *c = ccf_of(tc, id);
+	unsigned i = c->lin & 0xffff, chunk = i / IBTC_CHUNK;
+
+	if (!t)
+		return;
+	t->slot[i] = entry_of(tc, c);
+	t->chunks[chunk / 64] |= 1ull << (chunk % 64);
+}
+
+void ibtc_forget_ccf(struct tc *tc, ccf_id id)
+{
+	const struct ccf *c = ccf_of(tc, id);
+
+	for (unsigned i = 0; i < IBTC_TABLES; i++) {
+		struct ibtc *t = &tc->ibtc[i];
+
+		if (t->valid && t->slot[c->lin & 0xffff] == entry_of(tc, c))
+			t->slot[c->lin & 0xffff] = (uintptr_t)tc->x.stub_miss;
+	}
+}
+
+void ibtc_forget_space(struct tc *tc, unsigned space)
+{
+	for (unsigned i = 0; i < IBTC_TABLES; i++)
+		if (tc->ibtc[i].valid && tc->ibtc[i].space == space)
+			clear(tc, &tc->ibtc[i]);
+}
+
+/*
+ * Entries of one linear page: they lie within one run of 4096 slots, shared with other pages that have the same
+ * low bits; all of the run goes, except when nothing was ever put there. The page before may have a CCF that spans into this
+ * one; it starts in the last 15 bytes.
+ */
+void ibtc_forget_page(struct tc *tc, unsigned space, uint64_t lin_page)
+{
+	unsigned first = (unsigned)(lin_page << PAGE_SHIFT) & 0xffff;
+
+	for (unsigned i = 0; i < IBTC_TABLES; i++) {
+		struct ibtc *t = &tc->ibtc[i];
+
+		if (!t->valid || t->space != space)
+			continue;
+		for (unsigned c = first / IBTC_CHUNK; c < (first + PAGE_SIZE) / IBTC_CHUNK; c++)
+			if (t->chunks[c / 64] >> (c % 64) & 1)
+				fill_chunk(tc, t->slot + c * IBTC_CHUNK);
+		for (unsigned k = 1; k < 16; k++)
+			t->slot[(first - k) & 0xffff] = (uintptr_t)tc->x.stub_miss;
+	}
+}
+
+void ibtc_clear_all(struct tc *tc)
+{
+	for (unsigned i = 0; i < IBTC_TABLES; i++)
+		if (tc->ibtc[i].valid)
+			clear(tc, &tc->ibtc[i]);
+}

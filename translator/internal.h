@@ -1,0 +1,308 @@
+/*
+ * Inside the translator: the data structures that its files share.
+ *
+ * Registers while translated code runs (SDM terms for the guest's):
+ *
+ *   EAX..EDI   the guest's eight registers, upper halves zero; RSP is the guest's ESP
+ *   RFLAGS     the guest's arithmetic flags and DF
+ *   x87, SSE   the guest's
+ *   GS base    the current window; guest memory is gs:[EA32]
+ *   R15        struct cpu        R14  struct tcx (translator's per-vCPU block)
+ *   R13        indirect-branch table of the current space and mode
+ *   R8-R12     scratch, dead between guest instructions
+ *
+ * There is no host stack in translated code (RSP is the guest's), so nothing is pushed or called: code leaves
+ * by jumps through pointers in struct tcx.
+ */
+#ifndef RINGFENCE_TRANSLATOR_INTERNAL_H
+#define RINGFENCE_TRANSLATOR_INTERNAL_H
+
+#include "translator/offsets.h"
+#include "translator/translator.h"
+
+#include <signal.h>
+#include <stdatomic.h>
+
+/* ---------------------------------- modes (mode.c) ---------------------------------- */
+
+/*
+ * Everything about the processor that changes what a translation looks like. Part of a CCF's
+ * key: code translated in one mode is never entered in another.
+ */
+enum {
+	MODE_USER = 1 << 0,     /* CPL 3 */
+	MODE_CODE32 = 1 << 1,   /* CS.D */
+	MODE_STACK32 = 1 << 2,  /* SS.B */
+	MODE_FLAT_CS = 1 << 3,  /* base 0, limit 4 GiB, readable */
+	MODE_FLAT_DS = 1 << 4,  /* base 0, limit 4 GiB, writable */
+	MODE_FLAT_ES = 1 << 5,
+	MODE_FLAT_SS = 1 << 6,
+	MODE_FULL_FS = 1 << 7,  /* any base, limit 4 GiB, writable */
+	MODE_FULL_GS = 1 << 8,
+	MODE_FPU = 1 << 9,      /* CR0.EM = CR0.TS = 0 */
+	MODE_SSE = 1 << 10,     /* MODE_FPU and CR4.OSFXSR */
+	MODE_IOPL_SHIFT = 11,   /* two bits */
+	MODE_NT = 1 << 13,
+	MODE_CLI_OK = 1 << 14,  /* CPL <= IOPL */
+	MODE_CPL0 = 1 << 15,
+	MODE_TSC_OK = 1 << 16,  /* RDTSC does not fault */
+	MODE_INTERPRET = 1 << 17, /* nothing is translated in this mode */
+};
+uint32_t mode_of(const struct cpu *);
+
+/* ---------------------------------- CCFs (ccf.c) ---------------------------------- */
+
+typedef uint32_t ccf_id; /* index into tc->ccf; 0 is none */
+
+enum { CCF_MAX_INSNS = 64, CCF_MAX_BYTES = 8192, CCF_EXITS = 2, CCF_ALIGN = 32 };
+enum ccf_state { CCF_FREE, CCF_LIVE, CCF_DORMANT };
+
+/* A direct exit: a rel32 in the code, and the CCF it jumps to when chained. */
+struct ccf_exit {
+	uint32_t target;   /* guest linear address */
+	uint16_t patch;    /* offset of the rel32 in the host code; 0: no such exit */
+	uint16_t stub;     /* offset of the code that leaves for the dispatcher */
+	uint16_t alt;      /* offset of the code that goes by the indirect table; 0: none */
+	uint8_t unlinked;  /* temporarily pointed at the stub by a kick */
+	uint8_t pad;
+	ccf_id to;         /* chained to; 0: not */
+	uint32_t next;     /* next exit id chained to the same CCF */
+};
+
+/* Guest instruction i of a CCF: how many guest and host bytes it takes. */
+struct ccf_insn {
+	uint16_t host;
+	uint8_t guest;
+	uint8_t flags;
+};
+
+struct ccf {
+	uint64_t gpa;      /* of the first byte */
+	uint64_t gpa2;     /* page of the second part when the CCF crosses a page, else ~0 */
+	uint32_t lin;      /* guest linear address = EIP (flat code segments) */
+	uint32_t mode;
+	uint32_t host;     /* offset in the TC of the direct entry */
+	uint16_t host_len; /* from the indirect entry to the end */
+	uint16_t entry;    /* bytes of indirect-entry prologue before `host` */
+	uint16_t guest_len;
+	uint8_t insns;
+	uint8_t state;
+	uint8_t flags;     /* CCF_* */
+	uint8_t pad[3];
+	uint64_t hash;     /* of the source bytes */
+	struct ccf_exit exit[CCF_EXITS];
+	uint32_t incoming;   /* first exit id chained to this CCF; 0: none */
+	ccf_id hash_next;    /* same bucket of (lin, mode) */
+	ccf_id page_next[2]; /* same gfn as gpa / gpa2 */
+	uint32_t map;        /* offset in the TC of its struct ccf_insn array, behind the code */
+};
+enum {
+	CCF_CROSSING = 1,  /* spans two pages */
+	CCF_SELFCHECK = 2, /* compares its source bytes at entry */
+	CCF_STALE = 8,       /* dropped because its form was wrong: never revive */
+	CCF_SIDE_EFFECT = 4, /* contains an instruction that may be executed only once (I/O, time) */
+};
+
+/* exit id = ccf id * CCF_EXITS + n + 1; 0 is none */
+static inline uint32_t exit_id(ccf_id c, unsigned n) { return c * CCF_EXITS + n + 1; }
+static inline ccf_id exit_ccf(uint32_t id) { return (id - 1) / CCF_EXITS; }
+static inline unsigned exit_index(uint32_t id) { return (id - 1) % CCF_EXITS; }
+
+/* ------------------------------- indirect branches (ibtc.c) ------------------------------- */
+
+/*
+ * One table per (space, mode): 65536 host addresses of indirect entries, indexed by the low 16 bits of the target
+ * (MOVZX keeps flags). Entries that hold nothing point at the miss stub.
+ */
+enum { IBTC_SIZE = 65536, IBTC_TABLES = 32, IBTC_CHUNK = 512 };
+struct ibtc {
+	uintptr_t *slot;  /* IBTC_SIZE entries, mapped lazily */
+	uint32_t mode;
+	uint16_t space;
+	bool valid;
+	uint64_t used_at; /* LRU clock */
+	uint64_t chunks[IBTC_SIZE / IBTC_CHUNK / 64]; /* which chunks hold anything */
+};
+
+/* ---------------------------------- per-vCPU block (R14) ---------------------------------- */
+
+struct tcx {
+	uint64_t host_rsp;
+	uint64_t target; /* where tc_enter goes */
+	_Atomic uint32_t kick;
+	uint32_t intr_wait; /* an interrupt waits for IF */
+	uint64_t window;    /* GS base as translated code has it */
+	uintptr_t *ibtc;    /* R13 on entry */
+	uint32_t reason, arg;
+	const void *stub_exit, *stub_miss, *stub_interp, *stub_leave, *stub_check, *stub_segload;
+	uint64_t count;     /* guest instructions executed (with counting on) */
+	struct cpu *cpu;
+	struct cpu_fx *fx;
+	const void *callout_interp, *callout_check, *callout_segload;
+	void *tlb_read, *tlb_write;
+	uint64_t tmp;
+	/* filled by the signal handler */
+	uint64_t fault_rip, fault_addr;
+	uint32_t fault_error, fault_signal;
+	struct tc *tc;
+};
+
+/* ---------------------------------- pages with code (smc.c) ---------------------------------- */
+
+struct code_page {
+	uint64_t gfn;
+	ccf_id first;      /* live CCFs that overlap the page */
+	uint16_t writes;   /* writes since the last drop that hit no CCF */
+	uint16_t thrash;   /* how often everything was dropped for such writes */
+	bool used;
+	bool selfcheck;    /* too often written: leave it writable, CCFs check themselves */
+};
+
+/* Guest instructions that must not use a window: where, and which form they take instead. */
+enum form { FORM_WINDOW, FORM_LOOKUP, FORM_CALLOUT };
+
+/* ---------------------------------- the translation cache ---------------------------------- */
+
+enum { TC_SEGMENTS = 16, TC_HASH_BITS = 16, TC_PAGE_BITS = 16, TC_HINT_BITS = 12 };
+
+struct tc {
+	struct tcx x;
+	struct tc_config config;
+	struct cpu *cpu;
+	struct mmu *mmu;
+	struct physmap *pm;
+	struct tc_ops ops;
+	struct tc_stats stats;
+
+	/* memory (cache.c): two views of one memfd */
+	int fd;
+	uint8_t *rx, *rw;
+	size_t size;
+	size_t seg_size;
+	size_t fill;       /* next free byte */
+	unsigned segment;  /* segment being filled */
+	ccf_id *granule;   /* which CCF owns each CCF_ALIGN bytes */
+
+	/* CCF records */
+	struct ccf *ccf;
+	uint32_t ccf_max, ccf_top;
+	ccf_id ccf_free;   /* free list through hash_next */
+	ccf_id hash[1 << TC_HASH_BITS];
+
+	struct code_page *page; /* open-addressed by gfn */
+	unsigned pages;
+	uint64_t *hint;         /* lin | form, direct-mapped */
+
+	struct ibtc ibtc[IBTC_TABLES];
+	struct ibtc *ibtc_now;
+	uintptr_t *ibtc_miss;   /* a table that always misses */
+	int ibtc_fd;            /* its memory */
+	uint64_t clock;
+
+	uint32_t mode;          /* of the code being run */
+	bool user;              /* which window GS has */
+	uint32_t last_exit;     /* direct exit just taken, to be chained; 0: none */
+	bool changed;           /* CCFs were dropped: a callout may not return into the TC */
+	ccf_id interrupted;     /* CCF whose exits a kick has pointed at their stubs; 0: none */
+	pid_t tid;
+	void *altstack;
+	struct lockstep *lockstep;
+	bool failed;
+};
+
+static inline uint8_t *tc_rx(const struct tc *tc, uint32_t off) { return tc->rx + off; }
+static inline struct ccf *ccf_of(struct tc *tc, ccf_id id) { return &tc->ccf[id]; }
+
+/* ---- enter.S ---- */
+/* Runs translated code at x->target until it leaves; x->reason says why. */
+void tc_enter(struct tcx *x);
+extern const char tc_stub_exit[], tc_stub_miss[], tc_stub_interp[], tc_stub_leave[], tc_stub_check[];
+extern const char tc_stub_segload[];
+extern const char tc_enter_check[], tc_enter_end[], tc_enter_abort[], tc_fault_leave[];
+
+/* ---- cache.c ---- */
+bool cache_create(struct tc *, char *err, size_t errlen);
+void cache_destroy(struct tc *);
+/* Room for `len` bytes; evicts what stood there. Returns the offset. */
+uint32_t cache_reserve(struct tc *, size_t len);
+void cache_write(struct tc *, ccf_id, uint32_t off, const void *code, size_t len);
+ccf_id cache_owner(const struct tc *, uintptr_t host); /* async-signal-safe; 0: none */
+void cache_flush(struct tc *);
+
+/* ---- ccf.c ---- */
+ccf_id ccf_alloc(struct tc *);
+void ccf_insert(struct tc *, ccf_id);
+ccf_id ccf_find(struct tc *, uint32_t lin, uint32_t mode, uint64_t gpa);
+/* Out of every table, chains undone; the code stays for revival. */
+void ccf_drop(struct tc *, ccf_id);
+/* A dropped CCF's memory is being reused. */
+void ccf_release(struct tc *, ccf_id);
+ccf_id ccf_revive(struct tc *, uint32_t lin, uint32_t mode, uint64_t gpa);
+/* Host address -> guest EIP of the instruction it belongs to; host start of that instruction. */
+bool ccf_locate(struct tc *, ccf_id, uintptr_t host, uint32_t *eip, uint32_t *host_off, unsigned *index);
+uint64_t code_hash(const void *, size_t);
+
+/* ---- chain.c ---- */
+void chain_link(struct tc *, uint32_t exit, ccf_id to);
+void chain_unlink_incoming(struct tc *, ccf_id);
+void chain_unlink_outgoing(struct tc *, ccf_id);
+void chain_interrupt(struct tc *, ccf_id); /* async-signal-safe: point exits at their stubs */
+void chain_restore(struct tc *, ccf_id);
+
+/* ---- ibtc.c ---- */
+bool ibtc_create(struct tc *, char *err, size_t errlen);
+void ibtc_destroy(struct tc *);
+void ibtc_select(struct tc *, unsigned space, uint32_t mode);
+ccf_id ibtc_get(struct tc *, uint32_t lin);
+void ibtc_put(struct tc *, ccf_id);
+void ibtc_forget_ccf(struct tc *, ccf_id);
+void ibtc_forget_space(struct tc *, unsigned space);
+void ibtc_forget_page(struct tc *, unsigned space, uint64_t lin_page);
+void ibtc_clear_all(struct tc *);
+
+/* ---- smc.c ---- */
+bool smc_create(struct tc *, char *err, size_t errlen);
+void smc_destroy(struct tc *);
+void smc_add(struct tc *, ccf_id);
+void smc_remove(struct tc *, ccf_id);
+bool smc_page_selfchecks(struct tc *, uint64_t gpa);
+void smc_clear(struct tc *);
+void smc_code_unmapped(void *ctx, unsigned space, uint64_t first, uint64_t last);
+void smc_space_recycled(void *ctx, unsigned space);
+
+/* ---- hints (hint.c): forms learnt from faults ---- */
+enum form hint_form(const struct tc *, uint32_t lin);
+void hint_set(struct tc *, uint32_t lin, enum form);
+
+/* ---- translate.c ---- */
+/* Translate at lin (already fetched as gpa). 0 when the first instruction must be interpreted instead. */
+ccf_id translate(struct tc *, uint32_t lin, uint32_t mode, uint64_t gpa);
+
+/* ---- fault.c ---- */
+bool fault_thread_init(struct tc *, char *err, size_t errlen);
+void fault_thread_fini(struct tc *);
+/*
+ * After LEAVE_FAULT: bring the guest state to an instruction boundary and deal with it. True: x->target is set, enter
+ * the TC there; false: dispatch at cpu->rip.
+ */
+bool fault_handle(struct tc *);
+
+/* ---- callout.c ---- */
+uint32_t callout_interp(struct tcx *);
+uint32_t callout_check(struct tcx *);
+uint32_t callout_segload(struct tcx *);
+/* Interpret one instruction at cpu->rip and deliver what comes of it. */
+void interpret_here(struct tc *);
+
+/* ---- verify.c ---- */
+/* Independent check of emitted code; false with a description in err. */
+bool verify_code(const uint8_t *code, size_t len, uint32_t mode, char *err, size_t errlen);
+
+/* ---- lockstep.c ---- */
+struct lockstep *lockstep_create(struct tc *);
+void lockstep_destroy(struct lockstep *);
+/* Called by the dispatcher around each CCF; compare returns false at a difference. */
+void lockstep_before(struct tc *, ccf_id);
+bool lockstep_after(struct tc *);
+
+#endif

@@ -1,0 +1,38 @@
+/* Asserts that offsets.h agrees with the structures. */
+#include "translator/internal.h"
+
+#define CHECK(macro, type, field) \
+	_Static_assert(macro == offsetof(type, field), #macro " is out of date")
+
+CHECK(CPU_GPR, struct cpu, gpr);
+CHECK(CPU_RIP, struct cpu, rip);
+CHECK(CPU_EFLAGS, struct cpu, eflags);
+CHECK(CPU_CPL, struct cpu, cpl);
+CHECK(CPU_HALTED, struct cpu, halted);
+CHECK(CPU_SHADOW, struct cpu, shadow);
+CHECK(CPU_SEG, struct cpu, seg);
+CHECK(CPU_TSC_OFFSET, struct cpu, tsc_offset);
+CHECK(CPU_SEG_BASE, struct cpu_segment, base);
+CHECK(CPU_SEG_SEL, struct cpu_segment, sel);
+_Static_assert(CPU_SEG_SIZE == sizeof(struct cpu_segment), "CPU_SEG_SIZE is out of date");
+
+CHECK(TCX_HOST_RSP, struct tcx, host_rsp);
+CHECK(TCX_TARGET, struct tcx, target);
+CHECK(TCX_KICK, struct tcx, kick);
+CHECK(TCX_INTR_WAIT, struct tcx, intr_wait);
+CHECK(TCX_WINDOW, struct tcx, window);
+CHECK(TCX_IBTC, struct tcx, ibtc);
+CHECK(TCX_REASON, struct tcx, reason);
+CHECK(TCX_ARG, struct tcx, arg);
+CHECK(TCX_STUB_EXIT, struct tcx, stub_exit);
+CHECK(TCX_STUB_MISS, struct tcx, stub_miss);
+CHECK(TCX_STUB_INTERP, struct tcx, stub_interp);
+CHECK(TCX_STUB_LEAVE, struct tcx, stub_leave);
+CHECK(TCX_STUB_CHECK, struct tcx, stub_check);
+CHECK(TCX_STUB_SEGLOAD, struct tcx, stub_segload);
+CHECK(TCX_COUNT, struct tcx, count);
+CHECK(TCX_CPU, struct tcx, cpu);
+CHECK(TCX_FX, struct tcx, fx);
+CHECK(TCX_TLB_READ, struct tcx, tlb_read);
+CHECK(TCX_TLB_WRITE, struct tcx, tlb_write);
+CHECK(TCX_TMP, struct tcx, tmp);

@@ -1,0 +1,220 @@
+/*
+ * Translated code and guest writes.
+ *
+ * A page that has CCFs is write-protected in every window (physmap_mark_code). A write to it arrives here before it is done:
+ *
+ *   it overlaps a CCF         that CCF is dropped
+ *   no CCF is left            the page is given back to plain writing
+ *   it hits no CCF, again and again    data shares the page with code: all CCFs are dropped; when even that
+ *                             happens often, the page is left writable for good and its CCFs check themselves at entry
+ */
+#include "translator/internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	NEAR_MISSES = 8,  /* writes beside code before the page is given up */
+	THRASH_LIMIT = 4, /* times a page is given up before it becomes self-checking */
+	PAGE_SLOTS = 1 << TC_PAGE_BITS,
+	NO_PAGE = PAGE_SLOTS,
+};
+
+static unsigned page_slot(uint64_t gfn)
+{
+	return (unsigned)((gfn * 0x9e3779b97f4a7c15ull) >> (64 - TC_PAGE_BITS));
+}
+
+static struct code_page *page_find(struct tc *tc, uint64_t gfn)
+{
+	for (unsigned i = page_slot(gfn); tc->page[i].used; i = (i + 1) % PAGE_SLOTS)
+		if (tc->page[i].gfn == gfn)
+			return &tc->page[i];
+	return NULL;
+}
+
+static struct code_page *page_make(struct tc *tc, uint64_t gfn)
+{
+	struct code_page *p = page_find(tc, gfn);
+	unsigned i;
+
+	if (p)
+		return p;
+	for (i = page_slot(gfn); tc->page[i].used; i = (i + 1) % PAGE_SLOTS)
+		;
+	p = &tc->page[i];
+	*p = (struct code_page){.gfn = gfn, .used = true};
+	tc->pages++;
+	return p;
+}
+
+static uint64_t page_gpa(const struct ccf *c, unsigned which)
+{
+	return which ? c->gpa2 : c->gpa;
+}
+
+static ccf_id *next_on_page(struct tc *tc, ccf_id id, uint64_t gfn)
+{
+	struct ccf *c = ccf_of(tc, id);
+
+	return &c->page_next[c->gpa >> PAGE_SHIFT == gfn ? 0 : 1];
+}
+
+void smc_add(struct tc *tc, ccf_id id)
+{
+	struct ccf *c = ccf_of(tc, id);
+
+	for (unsigned k = 0; k < 2; k++) {
+		uint64_t at = page_gpa(c, k), gfn = at >> PAGE_SHIFT;
+		struct code_page *p;
+
+		if (at == ~0ull || (k && gfn == c->gpa >> PAGE_SHIFT))
+			continue;
+		p = page_make(tc, gfn);
+		c->page_next[k] = p->first;
+		p->first = id;
+		if (!(c->flags & CCF_SELFCHECK))
+			physmap_mark_code(tc->pm, gpa(gfn << PAGE_SHIFT));
+	}
+}
+
+void smc_remove(struct tc *tc, ccf_id id)
+{
+	struct ccf *c = ccf_of(tc, id);
+
+	for (unsigned k = 0; k < 2; k++) {
+		uint64_t at = page_gpa(c, k), gfn = at >> PAGE_SHIFT;
+		struct code_page *p = at == ~0ull ? NULL : page_find(tc, gfn);
+		ccf_id *link;
+
+		if (!p || (k && gfn == c->gpa >> PAGE_SHIFT))
+			continue;
+		link = &p->first;
+		while (*link && *link != id)
+			link = next_on_page(tc, *link, gfn);
+		if (*link)
+			*link = c->page_next[k];
+	}
+}
+
+bool smc_page_selfchecks(struct tc *tc, uint64_t gpa_)
+{
+	struct code_page *p = page_find(tc, gpa_ >> PAGE_SHIFT);
+
+	return p && p->selfcheck;
+}
+
+/* Does [start, end) touch the part of the CCF that lies in page gfn? */
+static bool overlaps(const struct ccf *c, uint64_t gfn, uint64_t start, uint64_t end)
+{
+	uint64_t first = c->gpa, last = c->gpa + c->guest_len;
+
+	if (c->gpa2 != ~0ull) {
+		uint64_t head = PAGE_SIZE - (c->gpa & PAGE_MASK);
+
+		if (gfn == c->gpa >> PAGE_SHIFT) {
+			last = c->gpa + head;
+		} else {
+			first = c->gpa2;
+			last = c->gpa2 + (c->guest_len - head);
+		}
+	}
+	return start < last && first < end;
+}
+
+static unsigned drop_on_page(struct tc *tc, struct code_page *p, uint64_t start, uint64_t end)
+{
+	unsigned dropped = 0;
+	ccf_id next;
+
+	for (ccf_id id = p->first; id; id = next) {
+		next = *next_on_page(tc, id, p->gfn);
+		if (!overlaps(ccf_of(tc, id), p->gfn, start, end))
+			continue;
+		ccf_drop(tc, id);
+		dropped++;
+	}
+	return dropped;
+}
+
+static void give_up_page(struct tc *tc, struct code_page *p)
+{
+	drop_on_page(tc, p, p->gfn << PAGE_SHIFT, (p->gfn + 1) << PAGE_SHIFT);
+	p->writes = 0;
+	if (++p->thrash >= THRASH_LIMIT)
+		p->selfcheck = true;
+}
+
+static void written(void *ctx, gpa_t at, unsigned len)
+{
+	struct tc *tc = ctx;
+	struct code_page *p = page_find(tc, at.v >> PAGE_SHIFT);
+
+	if (p && !drop_on_page(tc, p, at.v, at.v + len) && ++p->writes >= NEAR_MISSES)
+		give_up_page(tc, p);
+	if (!p || !p->first)
+		physmap_unmark_code(tc->pm, at);
+}
+
+void smc_code_unmapped(void *ctx, unsigned space, uint64_t first, uint64_t last)
+{
+	struct tc *tc = ctx;
+
+	if (last - first >= 16)
+		ibtc_forget_space(tc, space);
+	else
+		for (uint64_t page = first; page <= last; page++)
+			ibtc_forget_page(tc, space, page);
+	tc->changed = true;
+	if (space != MMU_SUPERVISOR)
+		return; /* user CCFs are never chained across pages */
+	for (ccf_id id = 1; id < tc->ccf_top; id++) {
+		struct ccf *c = ccf_of(tc, id);
+		uint64_t page = c->lin >> PAGE_SHIFT;
+		uint64_t end = (c->lin + c->guest_len - 1) >> PAGE_SHIFT;
+
+		if (c->state == CCF_LIVE && end >= first && page <= last)
+			chain_unlink_incoming(tc, id);
+	}
+}
+
+void smc_space_recycled(void *ctx, unsigned space)
+{
+	smc_code_unmapped(ctx, space, 0, 0xfffff);
+}
+
+bool smc_create(struct tc *tc, char *err, size_t errlen)
+{
+	struct code_listener listener = {.written = written, .ctx = tc};
+
+	tc->page = calloc(PAGE_SLOTS, sizeof(*tc->page));
+	tc->hint = calloc(1 << TC_HINT_BITS, sizeof(*tc->hint));
+	if (!tc->page || !tc->hint) {
+		snprintf(err, errlen, "out of memory for code page tables");
+		return false;
+	}
+	physmap_set_code_listener(tc->pm, &listener);
+	return true;
+}
+
+void smc_destroy(struct tc *tc)
+{
+	struct code_listener none = {0};
+
+	if (tc->pm)
+		physmap_set_code_listener(tc->pm, &none);
+	free(tc->page);
+	free(tc->hint);
+}
+
+/* Every CCF is gone: forget the pages as well. */
+void smc_clear(struct tc *tc)
+{
+	for (unsigned i = 0; i < PAGE_SLOTS; i++)
+		if (tc->page[i].used)
+			physmap_unmark_code(tc->pm, gpa(tc->page[i].gfn << PAGE_SHIFT));
+	memset(tc->page, 0, PAGE_SLOTS * sizeof(*tc->page));
+	memset(tc->hint, 0, (1 << TC_HINT_BITS) * sizeof(*tc->hint));
+	tc->pages = 0;
+}

@@ -1,0 +1,319 @@
+/*
+ * The translator's life cycle and the dispatcher.
+ *
+ * The dispatcher runs the guest block by block until blocks are chained and indirect
+ * branches hit their tables; then it sees control only for what is new, for faults, callouts that change the mode, and
+ * kicks. At every boundary it comes by, it looks in this order at: requests (kick), NMI and interrupts, debug traps and
+ * single-stepping, the mode, the CCF.
+ */
+#include "translator/classify.h"
+
+#include <asm/prctl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* ---------------------------------- life cycle ---------------------------------- */
+
+static void set_stubs(struct tcx *x)
+{
+	x->stub_exit = tc_stub_exit;
+	x->stub_miss = tc_stub_miss;
+	x->stub_interp = tc_stub_interp;
+	x->stub_leave = tc_stub_leave;
+	x->stub_check = tc_stub_check;
+	x->stub_segload = tc_stub_segload;
+}
+
+static bool create_parts(struct tc *tc, char *err, size_t errlen)
+{
+	struct mmu_listener listener = {smc_code_unmapped, smc_space_recycled, tc};
+
+	if (!cache_create(tc, err, errlen) || !ibtc_create(tc, err, errlen) ||
+	    !smc_create(tc, err, errlen))
+		return false;
+	mmu_set_listener(tc->mmu, &listener);
+	if (tc->config.lockstep && !(tc->lockstep = lockstep_create(tc))) {
+		snprintf(err, errlen, "out of memory for lockstep");
+		return false;
+	}
+	return true;
+}
+
+struct tc *tc_create(const struct tc_config *config, struct cpu *cpu, struct mmu *mmu,
+		     struct physmap *pm, const struct tc_ops *ops, char *err, size_t errlen)
+{
+	struct tc *tc = calloc(1, sizeof(*tc));
+
+	if (!tc) {
+		snprintf(err, errlen, "out of memory for the translator");
+		return NULL;
+	}
+	tc->config = *config;
+#ifdef RINGFENCE_DEBUG
+	tc->config.verify = true;
+#endif
+	tc->cpu = cpu;
+	tc->mmu = mmu;
+	tc->pm = pm;
+	tc->ops = *ops;
+	tc->x.cpu = cpu;
+	tc->x.fx = &cpu->fx;
+	tc->x.tc = tc;
+	set_stubs(&tc->x);
+	decode_init();
+	if (!create_parts(tc, err, errlen)) {
+		tc_destroy(tc);
+		return NULL;
+	}
+	return tc;
+}
+
+void tc_destroy(struct tc *tc)
+{
+	if (!tc)
+		return;
+	fault_thread_fini(tc);
+	lockstep_destroy(tc->lockstep);
+	smc_destroy(tc);
+	ibtc_destroy(tc);
+	cache_destroy(tc);
+	free(tc);
+}
+
+bool tc_thread_init(struct tc *tc, char *err, size_t errlen)
+{
+	return fault_thread_init(tc, err, errlen);
+}
+
+void tc_flush(struct tc *tc)
+{
+	cache_flush(tc);
+	ibtc_clear_all(tc);
+	smc_clear(tc);
+	tc->interrupted = 0;
+	tc->last_exit = 0;
+	tc->x.intr_wait = 0;
+}
+
+/* ---------------------------------- windows ---------------------------------- */
+
+#define HWCAP2_FSGSBASE_BIT (1 << 1)
+
+static void write_gs_base(uint64_t base)
+{
+	static int instruction = -1;
+
+	if (instruction < 0)
+		instruction = (getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT) != 0;
+	if (instruction)
+		__asm__ volatile("wrgsbase %0" : : "r"(base));
+	else
+		syscall(SYS_arch_prctl, ARCH_SET_GS, base);
+}
+
+static void select_window(struct tc *tc)
+{
+	bool user = tc->mode & MODE_USER;
+	uint64_t base = mmu_window_base(tc->mmu, user).v;
+
+	if (base != tc->x.window) {
+		tc->x.window = base;
+		write_gs_base(base);
+	}
+	ibtc_select(tc, mmu_space(tc->mmu, user), tc->mode);
+}
+
+/* ---------------------------------- dispatcher ---------------------------------- */
+
+static void deliver_interrupts(struct tc *tc)
+{
+	struct cpu *c = tc->cpu;
+	int vector;
+
+	tc->x.intr_wait = 0;
+	if (tc->ops.nmi_pending(tc->ops.ctx) && !c->nmi_block && !c->shadow &&
+	    tc->ops.nmi_ack(tc->ops.ctx)) {
+		cpu_deliver_interrupt(c, EXC_NMI);
+		tc->last_exit = 0;
+		return;
+	}
+	if (!tc->ops.interrupt_pending(tc->ops.ctx))
+		return;
+	if (!cpu_interruptible(c)) {
+		tc->x.intr_wait = 1;
+		return;
+	}
+	vector = tc->ops.interrupt_ack(tc->ops.ctx);
+	if (vector >= 0) {
+		cpu_deliver_interrupt(c, (unsigned)vector);
+		tc->stats.interrupts++;
+	}
+	tc->last_exit = 0;
+}
+
+static bool must_step(const struct tc *tc)
+{
+	const struct cpu *c = tc->cpu;
+
+	return (tc->mode & MODE_INTERPRET) || tc->config.interpret || c->pending_db || c->shadow ||
+	       (c->eflags & (FL_TF | FL_RF));
+}
+
+/* The CCF for cpu->rip in the current mode; 0: interpret or a fault was delivered. */
+static ccf_id find_or_translate(struct tc *tc)
+{
+	uint32_t lin = (uint32_t)tc->cpu->rip;
+	ccf_id id = ibtc_get(tc, lin);
+	gpa_t at;
+
+	if (id)
+		return id;
+	if (mmu_track_code(tc->mmu, tc->mode & MODE_USER, gva(lin), &at) != OUT_OK) {
+		tc->stats.exceptions++;
+		cpu_deliver_fault(tc->cpu);
+		return 0;
+	}
+	id = ccf_find(tc, lin, tc->mode, at.v);
+	if (!id)
+		id = ccf_revive(tc, lin, tc->mode, at.v);
+	if (!id)
+		id = translate(tc, lin, tc->mode, at.v);
+	if (!id)
+		interpret_here(tc);
+	else
+		ibtc_put(tc, id);
+	return id;
+}
+
+static void back_from_tc(struct tc *tc)
+{
+	if (tc->interrupted) {
+		chain_restore(tc, tc->interrupted);
+		tc->interrupted = 0;
+	}
+	tc->last_exit = 0;
+}
+
+/* Act on why translated code came back. True: enter again at x->target. */
+static bool after_leave(struct tc *tc)
+{
+	back_from_tc(tc);
+	switch (tc->x.reason) {
+	case LEAVE_EXIT:
+		tc->last_exit = tc->x.arg;
+		tc->cpu->rip = ccf_of(tc, exit_ccf(tc->x.arg))->exit[exit_index(tc->x.arg)].target;
+		return false;
+	case LEAVE_MISS:
+		tc->stats.lookup_misses++;
+		return false;
+	case LEAVE_FAULT:
+		return fault_handle(tc);
+	case LEAVE_CALLOUT:
+	case LEAVE_ABORT:
+	case LEAVE_STOP:
+	default:
+		return false;
+	}
+}
+
+static void run_ccf(struct tc *tc, ccf_id id)
+{
+	tc->x.target = (uint64_t)tc_rx(tc, ccf_of(tc, id)->host);
+	do
+		tc_enter(&tc->x);
+	while (after_leave(tc));
+}
+
+static bool run_ccf_in_lockstep(struct tc *tc, ccf_id id)
+{
+	lockstep_before(tc, id);
+	run_ccf(tc, id);
+	tc->last_exit = 0; /* never chained: every block comes by here */
+	return lockstep_after(tc);
+}
+
+/* One round: at most one CCF, or one interpreted instruction. */
+static void dispatch(struct tc *tc)
+{
+	ccf_id id;
+
+	tc->stats.dispatches++;
+	tc->mode = mode_of(tc->cpu);
+	if (must_step(tc)) {
+		tc->last_exit = 0;
+		cpu_step(tc->cpu);
+		tc->stats.interpreted++;
+		return;
+	}
+	select_window(tc);
+	id = find_or_translate(tc);
+	if (!id) {
+		tc->last_exit = 0;
+		return;
+	}
+	if (tc->last_exit)
+		chain_link(tc, tc->last_exit, id);
+	if (tc->lockstep)
+		tc->failed |= !run_ccf_in_lockstep(tc, id);
+	else
+		run_ccf(tc, id);
+}
+
+static bool anything_pending(struct tc *tc)
+{
+	return tc->ops.interrupt_pending(tc->ops.ctx) || tc->ops.nmi_pending(tc->ops.ctx);
+}
+
+enum tc_exit tc_run(struct tc *tc)
+{
+	struct cpu *c = tc->cpu;
+	bool kicked = false;
+
+	tc->x.window = 0; /* GS is set anew: another VM may have run on this thread */
+	for (;;) {
+		if (atomic_load_explicit(&tc->x.kick, memory_order_relaxed)) {
+			atomic_store(&tc->x.kick, 0);
+			tc->stats.kicks++;
+			kicked = true;
+		}
+		if (kicked && !anything_pending(tc))
+			return TC_EXIT_KICK;
+		kicked = false;
+		if (anything_pending(tc))
+			deliver_interrupts(tc);
+		else
+			tc->x.intr_wait = 0;
+		if (tc->failed)
+			return TC_EXIT_ERROR;
+		if (c->shutdown)
+			return TC_EXIT_SHUTDOWN;
+		if (c->halted)
+			return TC_EXIT_HALT;
+		dispatch(tc);
+	}
+}
+
+const struct tc_stats *tc_statistics(const struct tc *tc)
+{
+	struct tc *t = (struct tc *)tc;
+
+	t->stats.executed = tc->x.count;
+	return &t->stats;
+}
+
+void tc_print_stats(const struct tc *tc, FILE *f)
+{
+	const struct tc_stats *s = tc_statistics(tc);
+	uint64_t all = s->executed + tc->cpu->interp_count;
+
+#define X(name, text) fprintf(f, "  %-16s %14llu  %s\n", #name, (unsigned long long)s->name, text);
+	TC_STATS(X)
+#undef X
+	if (s->executed)
+		fprintf(f, "  share of the TC  %13.4f%%  of instructions executed\n",
+			100.0 * (double)s->executed / (double)all);
+}

@@ -1,0 +1,290 @@
+/*
+ * From guest code to a CCF: plan, emit, publish.
+ *
+ * Planning decodes up to the end of the basic block, the page, or the size limit; it may fail. Emitting only writes
+ * into the unit's buffer. Publishing puts the result into the TC and the tables and
+ * write-protects its source; it does not fail.
+ */
+#include "translator/tu.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static const struct {
+	xl_fn *fn;
+	bool ends;
+} emitters[] = {
+	[ACT_INTERPRET] = {NULL, false}, [ACT_IDENT] = {xl_ident, false},
+	[ACT_LEA] = {xl_lea, false},     [ACT_PUSH] = {xl_push, false},
+	[ACT_POP] = {xl_pop, false},     [ACT_PUSHA] = {xl_pusha, false},
+	[ACT_POPA] = {xl_popa, false},   [ACT_LEAVE] = {xl_leave, false},
+	[ACT_PUSHF] = {xl_pushf, false}, [ACT_CALL] = {xl_call, true},
+	[ACT_JMP] = {xl_jmp, true},      [ACT_RET] = {xl_ret, true},
+	[ACT_JCC] = {xl_jcc, true},      [ACT_LOOP] = {xl_loop, true},
+	[ACT_STRING] = {xl_string, false}, [ACT_CLI] = {xl_cli, false},
+	[ACT_STI] = {xl_sti, false},     [ACT_RDTSC] = {xl_rdtsc, false},
+	[ACT_MOV] = {xl_mov, false},     [ACT_XLAT] = {xl_xlat, false},
+	[ACT_LEAVE_TC] = {NULL, true},   [ACT_NOP] = {NULL, false},
+};
+
+/* ------------------------------------ plan ------------------------------------ */
+
+/* Does it need the FPU or SSE unit to be on? */
+static bool uses_vector_state(const struct tinsn *t)
+{
+	switch (t->z.mnemonic) {
+	case ZYDIS_MNEMONIC_POPCNT:
+	case ZYDIS_MNEMONIC_CRC32:
+	case ZYDIS_MNEMONIC_MOVNTI:
+	case ZYDIS_MNEMONIC_LFENCE:
+	case ZYDIS_MNEMONIC_MFENCE:
+	case ZYDIS_MNEMONIC_SFENCE:
+		return false;
+	default:
+		return t->z.meta.isa_ext != ZYDIS_ISA_EXT_BASE && t->z.meta.isa_ext != ZYDIS_ISA_EXT_PAUSE;
+	}
+}
+
+static void restrict_action(const struct tu *u, struct tinsn *t)
+{
+	ZydisISAExt ext = t->z.meta.isa_ext;
+	bool sse = ext != ZYDIS_ISA_EXT_X87 && ext != ZYDIS_ISA_EXT_MMX;
+
+	if (t->action == ACT_NOP)
+		return;
+	if (t->action == ACT_IDENT && !classify_isa_allowed(u->tc->cpu->model, &t->z))
+		t->action = ACT_INTERPRET;
+	if (t->action == ACT_IDENT && uses_vector_state(t) &&
+	    !(u->mode & (sse ? MODE_SSE : MODE_FPU)))
+		t->action = ACT_INTERPRET;
+	if (hint_form(u->tc, t->eip) == FORM_CALLOUT && !emitters[t->action].ends)
+		t->action = ACT_INTERPRET;
+}
+
+/* Instructions whose effect or result differs each time they run: lockstep runs them alone. */
+static bool side_effect(const struct tinsn *t)
+{
+	switch (t->z.mnemonic) {
+	case ZYDIS_MNEMONIC_RDTSC:
+	case ZYDIS_MNEMONIC_RDMSR:
+	case ZYDIS_MNEMONIC_WRMSR:
+	case ZYDIS_MNEMONIC_HLT:
+		return true;
+	default:
+		return t->why == WHY_IO;
+	}
+}
+
+static bool writes_memory(const struct tinsn *t)
+{
+	/* close enough for self-checking units, which end at the first possible write */
+	return t->has_mem || t->action == ACT_PUSH || t->action == ACT_PUSHA || t->action == ACT_PUSHF ||
+	       t->action == ACT_STRING || t->action == ACT_INTERPRET;
+}
+
+static bool plan_ends(const struct tu *u, const struct tinsn *t)
+{
+	return emitters[t->action].ends || (u->selfcheck && writes_memory(t)) ||
+	       (u->side_effect && u->tc->config.lockstep);
+}
+
+/* The first instruction spans two pages: put its bytes together. */
+static const uint8_t *crossing_bytes(struct tu *u, const uint8_t *first, size_t n, size_t *max)
+{
+	gpa_t second;
+	const uint8_t *more;
+
+	if (mmu_track_code(u->tc->mmu, u->mode & MODE_USER, gva((uint32_t)(u->lin + n)), &second) != OUT_OK)
+		return NULL;
+	more = physmap_host(u->tc->pm, second, 16);
+	if (!more)
+		return NULL;
+	memcpy(u->crossing, first, n);
+	memcpy(u->crossing + n, more, 15);
+	u->gpa2 = second.v;
+	*max = 15;
+	return u->crossing;
+}
+
+static bool plan(struct tu *u)
+{
+	size_t room = PAGE_SIZE - (u->lin & PAGE_MASK), max;
+	const uint8_t *page = physmap_host(u->tc->pm, gpa(u->gpa), room);
+	uint32_t eip = u->lin;
+
+	if (!page)
+		return false;
+	while (u->n < CCF_MAX_INSNS) {
+		struct tinsn *t = &u->insn[u->n];
+		size_t off = eip - u->lin;
+		const uint8_t *bytes = page + off;
+		bool ok;
+
+		if (off >= room)
+			break;
+		max = room - off < 15 ? room - off : 15;
+		ok = decode(t, bytes, max, eip);
+		if (!ok && u->n)
+			break;
+		if (!ok && max < 15 && (bytes = crossing_bytes(u, bytes, max, &max)))
+			ok = decode(t, bytes, max, eip);
+		if (!ok)
+			return false;
+		restrict_action(u, t);
+		if (side_effect(t)) {
+			if (u->n && u->tc->config.lockstep)
+				break;
+			u->side_effect = true;
+		}
+		u->n++;
+		eip = t->next;
+		u->ended = emitters[t->action].ends;
+		if (plan_ends(u, t) || u->gpa2 != ~0ull)
+			break;
+	}
+	u->end = eip;
+	return u->n > 0;
+}
+
+/* ------------------------------------ emit ------------------------------------ */
+
+static void emit_insn(struct tu *u, const struct tinsn *t)
+{
+	xl_fn *fn = emitters[t->action].fn;
+	size_t start = u->e.len;
+
+	if (t->action == ACT_NOP)
+		return;
+	if (fn && fn(u, t))
+		return;
+	u->e.len = start;
+	xl_interpret(u, t);
+	if (emitters[t->action].ends)
+		xl_leave_tc(u, t->next);
+}
+
+static void emit_count(struct tu *u)
+{
+	emit_load64(&u->e, H_R8, tcx_mem(TCX_COUNT));
+	emit_lea64(&u->e, H_R8, (struct xmem){H_R8, H_NONE, 1, false, (int32_t)u->n});
+	emit_rm(&u->e, 0x89 | X_W, H_R8, tcx_mem(TCX_COUNT));
+}
+
+static void emit_selfcheck(struct tu *u)
+{
+	size_t back;
+
+	emit_imm32(&u->e, H_R8, u->lin);
+	back = emit_lea_rip(&u->e, H_R9);
+	emit_imm32(&u->e, H_R10, u->id);
+	emit_jmp_mem(&u->e, tcx_mem(TCX_STUB_CHECK));
+	emit_patch32(&u->e, back, u->e.len);
+}
+
+static void emit_unit(struct tu *u)
+{
+	xl_prologue(u);
+	if (u->selfcheck)
+		emit_selfcheck(u);
+	if (u->tc->config.count)
+		emit_count(u);
+	for (u->done = 0; u->done < u->n; u->done++) {
+		size_t start = u->done ? u->e.len : u->entry;
+
+		emit_insn(u, &u->insn[u->done]);
+		u->map[u->done].host = (uint16_t)(u->e.len - start);
+		u->map[u->done].guest = u->insn[u->done].z.length;
+	}
+	if (!u->ended)
+		xl_exit(u, CC_ALWAYS, u->end);
+	xl_exit_stubs(u);
+}
+
+/* ----------------------------------- publish ----------------------------------- */
+
+static void fill_record(struct tu *u, struct ccf *c, uint32_t off)
+{
+	const uint8_t *src = u->gpa2 != ~0ull ? u->crossing :
+					       physmap_host(u->tc->pm, gpa(u->gpa), u->end - u->lin);
+
+	c->gpa = u->gpa;
+	c->gpa2 = u->gpa2 == ~0ull ? ~0ull : u->gpa2 & ~(uint64_t)PAGE_MASK;
+	c->lin = u->lin;
+	c->mode = u->mode;
+	c->host = off + u->entry;
+	c->entry = u->entry;
+	c->host_len = (uint16_t)u->e.len;
+	c->guest_len = (uint16_t)(u->end - u->lin);
+	c->insns = (uint8_t)u->n;
+	c->flags = (uint8_t)((u->gpa2 != ~0ull ? CCF_CROSSING : 0) | (u->selfcheck ? CCF_SELFCHECK : 0) |
+			     (u->side_effect ? CCF_SIDE_EFFECT : 0));
+	c->hash = code_hash(src, c->guest_len);
+	memcpy(c->exit, u->exit, sizeof(c->exit));
+	c->map = (off + (uint32_t)u->e.len + 3) & ~3u;
+}
+
+static void verify_unit(struct tu *u)
+{
+	char err[512];
+
+	if (verify_code(u->code, u->e.len, u->mode, err, sizeof(err)))
+		return;
+	fprintf(stderr, "ringfence: translation at %#x failed verification: %s\n", u->lin, err);
+	abort();
+}
+
+static ccf_id publish(struct tu *u)
+{
+	struct tc *tc = u->tc;
+	size_t map_bytes = u->n * sizeof(u->map[0]);
+	uint32_t off = cache_reserve(tc, u->e.len + 3 + map_bytes);
+	struct ccf *c = ccf_of(tc, u->id);
+
+	fill_record(u, c, off);
+	cache_write(tc, u->id, off, u->code, u->e.len);
+	cache_write(tc, u->id, c->map, u->map, map_bytes);
+	ccf_insert(tc, u->id);
+	tc->stats.translations++;
+	tc->stats.guest_instructions += u->n;
+	tc->stats.guest_bytes += u->end - u->lin;
+	tc->stats.host_bytes += u->e.len;
+	return u->id;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+ccf_id translate(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa_)
+{
+	static struct tu unit; /* large; one vCPU thread translates */
+	struct tu *u = &unit;
+	uint64_t start = now_ns();
+
+	u->tc = tc;
+	u->mode = mode;
+	u->lin = lin;
+	u->gpa = gpa_;
+	u->gpa2 = ~0ull;
+	u->n = 0;
+	u->exits = 0;
+	u->ended = u->side_effect = false;
+	u->selfcheck = smc_page_selfchecks(tc, gpa_);
+	memset(u->exit, 0, sizeof(u->exit));
+	if (!plan(u))
+		return 0;
+	u->id = ccf_alloc(tc);
+	u->e = (struct emit){u->code, 0, sizeof(u->code), false};
+	emit_unit(u);
+	if (tc->config.verify)
+		verify_unit(u);
+	publish(u);
+	tc->stats.translate_ns += now_ns() - start;
+	return u->id;
+}

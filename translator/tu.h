@@ -1,0 +1,66 @@
+/*
+ * A translation unit being made: planned (decoded, bounded), then emitted. The emitters are split by
+ * what they translate: xl_mem.c, xl_stack.c, xl_flow.c, xl_string.c, xl_system.c.
+ */
+#ifndef RINGFENCE_TRANSLATOR_TU_H
+#define RINGFENCE_TRANSLATOR_TU_H
+
+#include "translator/classify.h"
+
+struct tu {
+	struct tc *tc;
+	uint32_t mode;
+	uint32_t lin;
+	uint64_t gpa, gpa2;
+	ccf_id id;
+	struct emit e;
+	unsigned n;           /* instructions planned */
+	unsigned done;        /* index of the one being emitted */
+	bool ended;           /* the last instruction leaves the unit by itself */
+	bool side_effect;
+	bool selfcheck;
+	uint32_t end;         /* EIP after the last instruction */
+	uint16_t entry;       /* offset of the direct entry */
+	struct ccf_exit exit[CCF_EXITS];
+	unsigned exits;
+	struct ccf_insn map[CCF_MAX_INSNS];
+	struct tinsn insn[CCF_MAX_INSNS];
+	uint8_t crossing[32]; /* bytes of an instruction that spans two pages */
+	uint8_t code[CCF_MAX_BYTES];
+};
+
+/*
+ * Emitters: false means that this one instruction cannot be expanded here (odd segment,
+ * register conflict, ...) and nothing was emitted; the caller has it interpreted.
+ */
+typedef bool xl_fn(struct tu *, const struct tinsn *);
+xl_fn xl_ident, xl_lea, xl_mov, xl_xlat;
+xl_fn xl_push, xl_pop, xl_pusha, xl_popa, xl_leave, xl_pushf;
+xl_fn xl_call, xl_jmp, xl_ret, xl_jcc, xl_loop;
+xl_fn xl_string;
+xl_fn xl_cli, xl_sti, xl_rdtsc;
+
+/* Interpret this instruction, then go on behind it. */
+void xl_interpret(struct tu *, const struct tinsn *);
+/* Leave for the dispatcher at `eip`. */
+void xl_leave_tc(struct tu *, uint32_t eip);
+
+/*
+ * The instruction's memory operand as translated code may use it in window form: segment base applied (may use R8 and R9). False:
+ * the segment is not flat in this mode.
+ */
+bool xl_mem(struct tu *, const struct tinsn *, struct xmem *);
+bool xl_segment_flat(const struct tu *, unsigned seg);
+bool xl_stack_flat(const struct tu *);
+
+/* Direct exit to `target`: emits the jump; conditional when cc < 16. */
+enum { CC_ALWAYS = 16 };
+void xl_exit(struct tu *, unsigned cc, uint32_t target);
+/* Indirect exit: R8D holds the target. */
+void xl_exit_indirect(struct tu *);
+/* The stubs that exits use until they are chained. */
+void xl_exit_stubs(struct tu *);
+/* Indirect-entry prologue; sets tu->entry. */
+void xl_prologue(struct tu *);
+
+#endif

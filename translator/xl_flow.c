@@ -1,0 +1,181 @@
+/*
+ * Control flow. A direct branch becomes an exit: a jump that first goes to the exit's stub, and once chained to
+ * the target's CCF. Indirect branches look the target up in the indirect-branch table
+ * (ibtc.c) without touching flags:
+ *
+ *   movzx r9d, r8w            low half of the target is the index
+ *   jmp   [r13 + r9*8]        to some CCF's indirect entry ...
+ *
+ *   mov   r9, rcx             ... which makes sure it is the one that was meant
+ *   lea   ecx, [r8 - EIP]
+ *   jrcxz ok
+ *   mov   rcx, r9
+ *   jmp   [r14 + miss]
+ * ok:
+ *   mov   rcx, r9
+ */
+#include "translator/tu.h"
+
+void xl_prologue(struct tu *u)
+{
+	size_t ok;
+
+	emit_mov64(&u->e, H_R9, H_RCX);
+	emit_lea32(&u->e, H_RCX, (struct xmem){H_R8, H_NONE, 1, false, (int32_t)(0u - u->lin)});
+	ok = emit_jrcxz(&u->e);
+	emit_mov64(&u->e, H_RCX, H_R9);
+	emit_jmp_mem(&u->e, tcx_mem(TCX_STUB_MISS));
+	emit_patch8(&u->e, ok, u->e.len);
+	emit_mov64(&u->e, H_RCX, H_R9);
+	u->entry = (uint16_t)u->e.len;
+}
+
+void xl_exit(struct tu *u, unsigned cc, uint32_t target)
+{
+	struct ccf_exit *x = &u->exit[u->exits++];
+
+	x->target = target;
+	x->patch = (uint16_t)(cc == CC_ALWAYS ? emit_jmp32(&u->e) : emit_jcc32(&u->e, cc));
+}
+
+static bool crosses_page(const struct tu *u, uint32_t target)
+{
+	return (target ^ u->lin) >> PAGE_SHIFT;
+}
+
+/*
+ * User code is shared between address spaces by physical page, so a direct branch to another linear page may lead to
+ * different code in each: such branches always go by the table of the current space ("alt").
+ */
+void xl_exit_stubs(struct tu *u)
+{
+	for (unsigned i = 0; i < u->exits; i++) {
+		struct ccf_exit *x = &u->exit[i];
+
+		x->stub = (uint16_t)u->e.len;
+		emit_imm32(&u->e, H_R9, exit_id(u->id, i));
+		emit_jmp_mem(&u->e, tcx_mem(TCX_STUB_EXIT));
+		if (u->mode & MODE_USER) {
+			x->alt = (uint16_t)u->e.len;
+			emit_imm32(&u->e, H_R8, x->target);
+			emit_jmp_mem(&u->e, (struct xmem){H_IBTC, H_NONE, 1, false,
+							  (int32_t)((x->target & 0xffff) * 8)});
+		}
+		emit_patch32(&u->e, x->patch,
+			     (u->mode & MODE_USER) && crosses_page(u, x->target) ? x->alt : x->stub);
+	}
+}
+
+void xl_exit_indirect(struct tu *u)
+{
+	emit_rr(&u->e, 0xb7 | X_0F, H_R9, H_R8); /* movzx r9d, r8w */
+	emit_jmp_mem(&u->e, (struct xmem){H_IBTC, H_R9, 8, false, 0});
+}
+
+static uint32_t branch_target(const struct tinsn *t)
+{
+	return t->next + (uint32_t)t->z.raw.imm[0].value.s;
+}
+
+static bool near32(const struct tinsn *t)
+{
+	return !tinsn_op16(t) && t->z.meta.branch_type != ZYDIS_BRANCH_TYPE_FAR;
+}
+
+bool xl_call(struct tu *u, const struct tinsn *t)
+{
+	struct xmem m;
+
+	if (!near32(t) || !xl_stack_flat(u))
+		return false;
+	if (t->has_mem) {
+		if (!xl_mem(u, t, &m))
+			return false;
+		emit_load32(&u->e, H_R8, m);
+	} else if (t->z.opcode == 0xff) {
+		emit_mov32(&u->e, H_R8, t->z.raw.modrm.rm);
+	}
+	emit_store32_imm(&u->e, guest_mem(H_RSP, -4), t->next);
+	emit_lea32(&u->e, H_RSP, guest_mem(H_RSP, -4));
+	if (t->z.opcode == 0xff)
+		xl_exit_indirect(u);
+	else
+		xl_exit(u, CC_ALWAYS, branch_target(t));
+	return true;
+}
+
+bool xl_jmp(struct tu *u, const struct tinsn *t)
+{
+	struct xmem m;
+
+	if (!near32(t))
+		return false;
+	if (t->z.opcode != 0xff) {
+		xl_exit(u, CC_ALWAYS, branch_target(t));
+		return true;
+	}
+	if (t->has_mem) {
+		if (!xl_mem(u, t, &m))
+			return false;
+		emit_load32(&u->e, H_R8, m);
+	} else {
+		emit_mov32(&u->e, H_R8, t->z.raw.modrm.rm);
+	}
+	xl_exit_indirect(u);
+	return true;
+}
+
+bool xl_ret(struct tu *u, const struct tinsn *t)
+{
+	int32_t release = t->z.opcode == 0xc2 ? (int32_t)(t->z.raw.imm[0].value.u & 0xffff) : 0;
+
+	if (!near32(t) || !xl_stack_flat(u))
+		return false;
+	emit_load32(&u->e, H_R8, guest_mem(H_RSP, 0));
+	emit_lea32(&u->e, H_RSP, guest_mem(H_RSP, 4 + release));
+	xl_exit_indirect(u);
+	return true;
+}
+
+bool xl_jcc(struct tu *u, const struct tinsn *t)
+{
+	if (!near32(t))
+		return false;
+	xl_exit(u, t->z.opcode & 15, branch_target(t));
+	xl_exit(u, CC_ALWAYS, t->next);
+	return true;
+}
+
+/* LOOPcc and JECXZ reach only 127 bytes: hop over the jump that is not taken. */
+bool xl_loop(struct tu *u, const struct tinsn *t)
+{
+	size_t taken;
+
+	if (!near32(t) || t->z.address_width != 32)
+		return false;
+	emit_u8(&u->e, 0x67); /* count in ECX */
+	emit_u8(&u->e, t->z.opcode);
+	emit_u8(&u->e, 0);
+	taken = u->e.len - 1;
+	xl_exit(u, CC_ALWAYS, t->next);
+	emit_patch8(&u->e, taken, u->e.len);
+	xl_exit(u, CC_ALWAYS, branch_target(t));
+	return true;
+}
+
+void xl_leave_tc(struct tu *u, uint32_t eip)
+{
+	emit_imm32(&u->e, H_R8, eip);
+	emit_jmp_mem(&u->e, tcx_mem(TCX_STUB_LEAVE));
+}
+
+void xl_interpret(struct tu *u, const struct tinsn *t)
+{
+	size_t back;
+
+	emit_imm32(&u->e, H_R8, t->eip);
+	back = emit_lea_rip(&u->e, H_R9);
+	emit_imm32(&u->e, H_R10, t->next);
+	emit_jmp_mem(&u->e, tcx_mem(TCX_STUB_INTERP));
+	emit_patch32(&u->e, back, u->e.len);
+}
