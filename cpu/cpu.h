@@ -358,6 +358,7 @@ struct cpu_model {
 	uint32_t level, xlevel;           /* highest basic leaf; highest extended leaf or 0 */
 	uint64_t arch_capabilities;       /* IA32_ARCH_CAPABILITIES */
 	uint32_t tsc_khz, crystal_khz;    /* leaf 15h; 0: not known, not reported */
+	uint32_t tsc_num, tsc_den;        /* TSC = crystal * num / den */
 };
 enum { FEAT_1_EDX, FEAT_1_ECX, FEAT_7_EBX, FEAT_7_EDX, FEAT_81_EDX, FEAT_81_ECX, FEAT_87_EDX };
 
@@ -371,7 +372,7 @@ bool cpu_model_parse(const char *text, struct cpu_model *out, char *err, size_t 
 /*
  * Report the TSC's frequency in leaves 15h and 16h, so that kernels need not calibrate. Linux takes the
  * crystal for the local APIC timer's input clock: pass that timer's real frequency.
- * Only for models that have these leaves or may have them (level raised when the vendor model is open-ended).
+ * Period models, whose leaves end earlier, are left as they are. 0 for either frequency: not known.
  */
 void cpu_model_set_tsc_hz(struct cpu_model *, uint64_t tsc_hz, uint64_t crystal_hz);
 static inline bool cpu_has(const struct cpu *c, unsigned word, unsigned bit)
