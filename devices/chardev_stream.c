@@ -183,11 +183,15 @@ void stream_flush(struct chardev *cd, int timeout_ms)
 	while (s->out >= 0 && s->olen) {
 		struct pollfd pfd = {.fd = s->out, .events = POLLOUT};
 		int64_t left = end - now_ms();
+		int ready;
 
 		if (!push(s))
 			return;
-		if (!s->olen || left <= 0 || poll(&pfd, 1, (int)left) == 0)
+		if (!s->olen || left <= 0)
 			break;
+		ready = poll(&pfd, 1, (int)left);
+		if (ready == 0 || (ready > 0 && !(pfd.revents & POLLOUT)))
+			break; /* too slow, or hung up */
 	}
 	update_watches(s);
 }

@@ -8,9 +8,11 @@
  *    clear, until the host takes output again. A guest that writes on regardless
  *    loses nothing: the oldest byte is forced into the host's buffer.
  *  - For the same reason the transmitter's FIFO reset sends instead of discarding.
- *  - Reception is paced by the guest's reading, not by the baud rate, so overruns
- *    come from loopback and breaks alone. The divisor sets the character time, which
- *    times the FIFO time-out interrupt.
+ *  - Reception waits for room in the FIFO, so overruns come from loopback and breaks
+ *    alone. It runs at RX_PACE_NS for a character whatever the divisor says: faster
+ *    than people set it, yet slow enough that a guest's line discipline, which has
+ *    no way to stop us, can pass on a long paste. The divisor sets the character
+ *    time for the FIFO time-out interrupt.
  *  - OUT2 does not gate the interrupt: the boards do, but much software written for
  *    emulators never sets it.
  *
@@ -30,6 +32,7 @@ enum { MCR_DTR = 0x01, MCR_RTS = 0x02, MCR_OUT1 = 0x04, MCR_OUT2 = 0x08, MCR_LOO
 enum { LSR_DR = 0x01, LSR_OE = 0x02, LSR_BI = 0x10, LSR_THRE = 0x20, LSR_TEMT = 0x40, LSR_FIFO_ERROR = 0x80 };
 enum { MSR_TERI = 0x04, MSR_CTS = 0x10, MSR_DSR = 0x20, MSR_RI = 0x40, MSR_DCD = 0x80 };
 enum { FIFO_SIZE = 16 };
+enum { RX_PACE_NS = 50000 };
 enum { CLOCK_HZ = 1843200, RESET_DIVISOR = 12 /* 9600 baud */ };
 
 struct rx_char {
@@ -55,6 +58,8 @@ struct uart16550 {
 	bool overrun;
 	bool timed_out;     /* FIFO time-out interrupt */
 	struct timer *timeout;
+	int64_t rx_paid_until; /* when all characters so far would have arrived at RX_PACE_NS */
+	struct timer *pace;
 
 	uint8_t tx[FIFO_SIZE]; /* waits for the host; normally empty */
 	unsigned tx_head, tx_count;
@@ -366,18 +371,44 @@ static const struct io_ops uart_io = {.read = uart_read, .write = uart_write};
 
 /* ---- the host's side ---- */
 
+/* A FIFO's worth may come at once, but not more than that ahead of the pace; the timer asks again. */
+static unsigned paced(struct uart16550 *u, unsigned room)
+{
+	int64_t ahead = u->rx_paid_until - machine_now(u->m);
+	int64_t allowed = ahead <= 0 ? FIFO_SIZE : FIFO_SIZE - (ahead + RX_PACE_NS - 1) / RX_PACE_NS;
+
+	if (allowed <= 0) {
+		machine_timer_set(u->pace, u->rx_paid_until - FIFO_SIZE / 2 * RX_PACE_NS);
+		return 0;
+	}
+	return room < allowed ? room : (unsigned)allowed;
+}
+
 static unsigned uart_can_receive(void *opaque)
 {
 	struct uart16550 *u = opaque;
 
 	/* In loopback the receiver is cut off from the line. */
-	return u->mcr & MCR_LOOP || u->rx_count >= rx_size(u) ? 0 : rx_size(u) - u->rx_count;
+	if ((u->mcr & MCR_LOOP) || u->rx_count >= rx_size(u))
+		return 0;
+	return paced(u, rx_size(u) - u->rx_count);
+}
+
+static void on_pace(void *opaque)
+{
+	struct uart16550 *u = opaque;
+
+	chardev_accept_input(u->cd);
 }
 
 static void uart_receive(void *opaque, const uint8_t *p, unsigned n)
 {
 	struct uart16550 *u = opaque;
+	int64_t now = machine_now(u->m);
 
+	if (u->rx_paid_until < now)
+		u->rx_paid_until = now;
+	u->rx_paid_until += (int64_t)n * RX_PACE_NS;
 	while (n--)
 		rx_push(u, *p++, false);
 	restart_timeout(u);
@@ -446,7 +477,8 @@ bool uart16550_new(struct machine *m, unsigned index, struct chardev *cd)
 		return false;
 	*u = (struct uart16550){.m = m, .cd = cd, .index = index, .irq = machine_irq(m, ports[index].irq)};
 	u->timeout = machine_timer_new(m, on_timeout, u);
-	if (!u->timeout || !machine_on_reset(m, uart_reset, u))
+	u->pace = machine_timer_new(m, on_pace, u);
+	if (!u->timeout || !u->pace || !machine_on_reset(m, uart_reset, u))
 		return false;
 	m->serial[index] = u;
 	machine_add_io(m, ports[index].base, UART_PORTS, &uart_io, u);
