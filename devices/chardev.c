@@ -27,8 +27,10 @@ static const struct kind {
 } kinds[] = {
 	{"stdio", ADDR_NONE, OPT_SIGNAL, "stdio[,signal=on|off]", chardev_stdio_open},
 	{"file", ADDR_NEEDED, OPT_APPEND, "file:PATH[,append=on|off]", chardev_file_open},
-	{"unix", ADDR_NEEDED, OPT_UNIX, "unix:PATH[,server=on|off][,wait=on|off]", chardev_unix_open},
-	{"tcp", ADDR_NEEDED, OPT_TCP, "tcp:[HOST]:PORT[,server=on|off][,wait=on|off][,nodelay=on|off]", chardev_tcp_open},
+	{"unix", ADDR_NEEDED, OPT_UNIX, "unix:PATH[,server=on|off][,wait=on|off]",
+	 chardev_unix_open},
+	{"tcp", ADDR_NEEDED, OPT_TCP,
+	 "tcp:[HOST]:PORT[,server=on|off][,wait=on|off][,nodelay=on|off]", chardev_tcp_open},
 	{"pty", ADDR_NONE, 0, "pty", chardev_pty_open},
 	{"null", ADDR_NONE, 0, "null", chardev_null_open},
 	{"none", ADDR_NONE, 0, "none", chardev_null_open},
@@ -42,14 +44,17 @@ static const struct option {
 	unsigned bit;
 	bool word_value;
 	bool takes_value;
+	size_t field; /* a bool in struct chardev_spec */
 } options[] = {
-	{"server", OPT_SERVER, true, true},
-	{"wait", OPT_WAIT, true, true},
-	{"nowait", OPT_WAIT, false, false},
-	{"nodelay", OPT_NODELAY, true, true},
-	{"delay", OPT_NODELAY, false, false},
-	{"signal", OPT_SIGNAL, true, true},
-	{"append", OPT_APPEND, true, true},
+#define FIELD(name) offsetof(struct chardev_spec, name)
+	{"server", OPT_SERVER, true, true, FIELD(server)},
+	{"wait", OPT_WAIT, true, true, FIELD(wait)},
+	{"nowait", OPT_WAIT, false, false, FIELD(wait)},
+	{"nodelay", OPT_NODELAY, true, true, FIELD(nodelay)},
+	{"delay", OPT_NODELAY, false, false, FIELD(nodelay)},
+	{"signal", OPT_SIGNAL, true, true, FIELD(signal)},
+	{"append", OPT_APPEND, true, true, FIELD(append)},
+#undef FIELD
 };
 
 /* ---- specs ---- */
@@ -67,16 +72,6 @@ void *chardev_fail(const struct chardev_spec *spec, char *err, size_t errlen, co
 	return NULL;
 }
 
-static void set_option(struct chardev_spec *spec, unsigned bit, bool value)
-{
-	bool *field = bit == OPT_SERVER ? &spec->server :
-		      bit == OPT_WAIT ? &spec->wait :
-		      bit == OPT_NODELAY ? &spec->nodelay :
-		      bit == OPT_SIGNAL ? &spec->signal : &spec->append;
-
-	*field = value;
-}
-
 static bool parse_switch(const char *text, bool *value)
 {
 	static const char *const words[][2] = {{"off", "on"}, {"no", "yes"}, {"false", "true"}};
@@ -90,7 +85,8 @@ static bool parse_switch(const char *text, bool *value)
 	return false;
 }
 
-static bool parse_option(struct chardev_spec *spec, const struct kind *kind, char *text, char *err, size_t errlen)
+static bool parse_option(struct chardev_spec *spec, const struct kind *kind, char *text, char *err,
+			 size_t errlen)
 {
 	char *value = strchr(text, '=');
 	bool on;
@@ -106,14 +102,18 @@ static bool parse_option(struct chardev_spec *spec, const struct kind *kind, cha
 			return chardev_fail(spec, err, errlen, "option '%s' takes no value", text);
 		on = o->word_value;
 		if (value && !parse_switch(value, &on))
-			return chardev_fail(spec, err, errlen, "option '%s' must be on or off, not '%s'", text, value);
-		set_option(spec, o->bit, on);
+			return chardev_fail(spec, err, errlen,
+					    "option '%s' must be on or off, not '%s'", text, value);
+		*(bool *)((char *)spec + o->field) = on;
 		return true;
 	}
 	return chardev_fail(spec, err, errlen, "unknown option '%s'; use %s", text, kind->usage);
 }
 
-/* Copies up to the next single comma, turning two commas into one; returns what follows, null when `text` does not fit. */
+/*
+ * Copies up to the next single comma, turning two commas into one; returns what follows, null when
+ * the part does not fit.
+ */
 static const char *take_part(const char *text, char *out, size_t outlen)
 {
 	size_t n = 0;
@@ -138,23 +138,28 @@ static const struct kind *find_kind(const char *text, size_t len)
 }
 
 /* Everything after the kind's name. */
-static bool parse_rest(struct chardev_spec *spec, const struct kind *kind, const char *p, char *err, size_t errlen)
+static bool parse_rest(struct chardev_spec *spec, const struct kind *kind, const char *p, char *err,
+		       size_t errlen)
 {
 	char part[sizeof(spec->address)];
 
 	if (*p == ':') {
 		if (kind->address == ADDR_NONE)
-			return chardev_fail(spec, err, errlen, "'%s' takes no address; use %s", kind->name, kind->usage);
+			return chardev_fail(spec, err, errlen, "'%s' takes no address; use %s",
+					    kind->name, kind->usage);
 		p = take_part(p + 1, spec->address, sizeof(spec->address));
 		if (!p)
-			return chardev_fail(spec, err, errlen, "the address is longer than %zu bytes", sizeof(spec->address) - 1);
+			return chardev_fail(spec, err, errlen,
+					    "the address is longer than %zu bytes",
+					    sizeof(spec->address) - 1);
 	}
 	if (kind->address == ADDR_NEEDED && !spec->address[0])
 		return chardev_fail(spec, err, errlen, "no address given; use %s", kind->usage);
 	while (*p) {
 		p = take_part(p + 1, part, sizeof(part));
 		if (!p)
-			return chardev_fail(spec, err, errlen, "an option is too long; use %s", kind->usage);
+			return chardev_fail(spec, err, errlen, "an option is too long; use %s",
+					    kind->usage);
 		if (!parse_option(spec, kind, part, err, errlen))
 			return false;
 	}
@@ -174,7 +179,8 @@ struct chardev *chardev_open_labelled(const char *text, const char *label, char 
 	kind = find_kind(text, strcspn(text, ":,"));
 	if (!kind)
 		return chardev_fail(&spec, err, errlen,
-				    "unknown kind; use stdio, mon:stdio, file:PATH, unix:PATH, tcp:HOST:PORT, pty, null or none");
+				    "unknown kind; use stdio, mon:stdio, file:PATH, unix:PATH, "
+				    "tcp:HOST:PORT, pty, null or none");
 	if (!parse_rest(&spec, kind, text + strlen(kind->name), err, errlen))
 		return NULL;
 	/* A reader that goes away must be an error from write(), not the end of the VM. */

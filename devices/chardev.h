@@ -19,11 +19,15 @@
 
 struct chardev_ops {
 	void (*start)(struct chardev *);
-	/* Takes what fits and returns its length; `force` takes everything up to a much higher limit. */
+	/* Takes what fits and returns its length; `force` takes everything up to a much higher
+	 * limit. */
 	unsigned (*write)(struct chardev *, const uint8_t *, unsigned n, bool force);
 	void (*accept_input)(struct chardev *);
 	void (*flush)(struct chardev *, int timeout_ms);
-	/* The peer is gone: reading or (`output`) writing ended with `error`, 0 for end of file. Streams only. */
+	/*
+	 * The peer is gone: reading or (`output`) writing ended with `error`, 0 for end of file.
+	 * Streams only.
+	 */
 	void (*hangup)(struct chardev *, bool output, int error);
 	/* Release everything, the chardev itself included. Output has been flushed. */
 	void (*destroy)(struct chardev *);
@@ -51,14 +55,16 @@ void chardev_write_forced(struct chardev *, const uint8_t *, unsigned n);
 /* ---- specs ---- */
 
 struct chardev_spec {
-	const char *text;     /* the whole spec, for messages */
-	const char *label;    /* "serial0": how messages call the device */
-	bool mon;             /* had the mon: prefix */
-	char address[256];    /* what follows "kind:" */
+	const char *text;  /* the whole spec, for messages */
+	const char *label; /* "serial0": how messages call the device */
+	bool mon;	   /* had the mon: prefix */
+	char address[256]; /* what follows "kind:" */
 	bool server, wait, nodelay, signal, append;
 };
 
-/* One line into err: "character device 'SPEC': ...". Returns null, for `return chardev_fail(...)`. */
+/*
+ * One line into err: "character device 'SPEC': ...". Returns null, for `return chardev_fail(...)`.
+ */
 void *chardev_fail(const struct chardev_spec *, char *err, size_t errlen, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
@@ -72,26 +78,26 @@ struct chardev *chardev_pty_open(const struct chardev_spec *, char *err, size_t 
 /* ---- byte streams over descriptors (chardev_stream.c) ---- */
 
 enum {
-	STREAM_SOFT_LIMIT = 64 << 10,  /* chardev_write refuses more than this */
-	STREAM_HARD_LIMIT = 16 << 20,  /* forced output beyond this is dropped */
-	STREAM_FLUSH_SIZE = 4096,      /* this much is written at once, less waits STREAM_FLUSH_NS */
+	STREAM_SOFT_LIMIT = 64 << 10, /* chardev_write refuses more than this */
+	STREAM_HARD_LIMIT = 16 << 20, /* forced output beyond this is dropped */
+	STREAM_FLUSH_SIZE = 4096,     /* this much is written at once, less waits STREAM_FLUSH_NS */
 	STREAM_FLUSH_NS = 250 * 1000,
 	STREAM_IN_SIZE = 4096,
 };
 
 struct stream {
-	struct chardev cd;   /* first: a struct chardev * is a struct stream * */
-	int in, out;         /* -1: none; may be equal; must not block. Owned. */
+	struct chardev cd;		    /* first: a struct chardev * is a struct stream * */
+	int in, out;			    /* -1: none; may be equal; must not block. Owned. */
 	struct watch *in_watch, *out_watch; /* out_watch null when in == out */
 	short in_events, out_events;
-	int timer;           /* timerfd: real time, since output also flows while the VM is paused */
+	int timer; /* timerfd: real time, since output also flows while the VM is paused */
 	struct watch *timer_watch;
 	bool timer_armed;
-	bool blocked;        /* the descriptor took no more: POLLOUT is watched */
-	bool refused;        /* the front end waits for `writable` */
+	bool blocked; /* the descriptor took no more: POLLOUT is watched */
+	bool refused; /* the front end waits for `writable` */
 	bool delivering;
-	bool input_paused;   /* until the timer fires */
-	uint8_t *obuf;       /* ohead .. ohead + olen wait to be written */
+	bool input_paused; /* until the timer fires */
+	uint8_t *obuf;	   /* ohead .. ohead + olen wait to be written */
 	unsigned ocap, ohead, olen;
 	uint8_t ibuf[STREAM_IN_SIZE];
 	unsigned ihead, ilen;

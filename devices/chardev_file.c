@@ -18,7 +18,8 @@ static void file_hangup(struct chardev *cd, bool output, int error)
 {
 	struct file *f = (struct file *)cd;
 
-	fprintf(stderr, "ringfence: cannot write to %s: %s; further output to it is dropped\n", f->path, strerror(error));
+	fprintf(stderr, "ringfence: cannot write to %s: %s; further output to it is dropped\n",
+		f->path, strerror(error));
 	stream_disconnect(&f->s);
 }
 
@@ -44,7 +45,8 @@ struct chardev *chardev_file_open(const struct chardev_spec *spec, char *err, si
 	/* O_NONBLOCK only afterwards: opening a FIFO waits for its reader. */
 	fd = open(spec->address, flags, 0666);
 	if (fd < 0 || !fd_set_nonblocking(fd)) {
-		chardev_fail(spec, err, errlen, "cannot open %s for writing: %s; choose another path", spec->address,
+		chardev_fail(spec, err, errlen,
+			     "cannot open %s for writing: %s; choose another path", spec->address,
 			     strerror(errno));
 		if (fd >= 0)
 			close(fd);

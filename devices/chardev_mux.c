@@ -143,16 +143,14 @@ static void mux_send_escape(struct mux *x)
 	slot_append(focused(x), ESCAPE);
 }
 
-static void mux_sync(struct mux *x)
-{
-}
+static void mux_sync(struct mux *x) {}
 
 static const struct command {
 	char key;
 	void (*run)(struct mux *);
 } commands[] = {
-	{'h', mux_help}, {'?', mux_help}, {'x', mux_quit}, {'s', mux_sync}, {'t', mux_stamps},
-	{'b', mux_break}, {'c', mux_next}, {ESCAPE, mux_send_escape},
+	{'h', mux_help},   {'?', mux_help},  {'x', mux_quit}, {'s', mux_sync},
+	{'t', mux_stamps}, {'b', mux_break}, {'c', mux_next}, {ESCAPE, mux_send_escape},
 };
 
 static void run_command(struct mux *x, uint8_t key)
@@ -205,9 +203,10 @@ static void write_stamp(struct mux *x)
 	int64_t ms;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	ms = (now.tv_sec - x->first_stamp.tv_sec) * 1000ll + (now.tv_nsec - x->first_stamp.tv_nsec) / 1000000;
-	snprintf(text, sizeof(text), "[%02d:%02d:%02d.%03d] ", (int)(ms / 3600000), (int)(ms / 60000 % 60),
-		 (int)(ms / 1000 % 60), (int)(ms % 1000));
+	ms = (now.tv_sec - x->first_stamp.tv_sec) * 1000ll +
+	     (now.tv_nsec - x->first_stamp.tv_nsec) / 1000000;
+	snprintf(text, sizeof(text), "[%02d:%02d:%02d.%03d] ", (int)(ms / 3600000),
+		 (int)(ms / 60000 % 60), (int)(ms / 1000 % 60), (int)(ms % 1000));
 	say(x, text);
 }
 

@@ -3,18 +3,14 @@
 
 #include <stdlib.h>
 
-static void null_start(struct chardev *cd)
-{
-}
+static void null_start(struct chardev *cd) {}
 
 static unsigned null_write(struct chardev *cd, const uint8_t *p, unsigned n, bool force)
 {
 	return n;
 }
 
-static void null_flush(struct chardev *cd, int timeout_ms)
-{
-}
+static void null_flush(struct chardev *cd, int timeout_ms) {}
 
 static void null_destroy(struct chardev *cd)
 {

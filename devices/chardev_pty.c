@@ -122,9 +122,12 @@ struct chardev *chardev_pty_open(const struct chardev_spec *spec, char *err, siz
 		return chardev_fail(spec, err, errlen, "out of memory");
 	p->master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
 	p->look = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-	if (!stream_init(&p->s, &pty_ops) || p->look < 0 || p->master < 0 || grantpt(p->master) || unlockpt(p->master) ||
-	    ptsname_r(p->master, name, sizeof(name)) || !make_slave_raw(name)) {
-		chardev_fail(spec, err, errlen, "cannot make a pseudo-terminal: %s; is /dev/pts mounted?", strerror(errno));
+	if (!stream_init(&p->s, &pty_ops) || p->look < 0 || p->master < 0 || grantpt(p->master) ||
+	    unlockpt(p->master) || ptsname_r(p->master, name, sizeof(name)) ||
+	    !make_slave_raw(name)) {
+		chardev_fail(spec, err, errlen,
+			     "cannot make a pseudo-terminal: %s; is /dev/pts mounted?",
+			     strerror(errno));
 		pty_destroy(&p->s.cd);
 		return NULL;
 	}

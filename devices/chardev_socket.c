@@ -78,8 +78,8 @@ static void socket_start(struct chardev *cd)
 
 	stream_start(cd);
 	if (d->listener >= 0)
-		d->listen_watch =
-			machine_watch_new(cd->machine, d->listener, d->s.in < 0 ? POLLIN : 0, on_listener, d);
+		d->listen_watch = machine_watch_new(cd->machine, d->listener,
+						    d->s.in < 0 ? POLLIN : 0, on_listener, d);
 }
 
 static void socket_destroy(struct chardev *cd)
@@ -119,7 +119,8 @@ static struct socket_dev *socket_new(const struct chardev_spec *spec, char *err,
 }
 
 /* A listening socket becomes the device's; waits for the first client when asked to. */
-static struct chardev *serve(struct socket_dev *d, int fd, const struct chardev_spec *spec, char *err, size_t errlen)
+static struct chardev *serve(struct socket_dev *d, int fd, const struct chardev_spec *spec,
+			     char *err, size_t errlen)
 {
 	d->listener = fd;
 	if (spec->wait) {
@@ -127,7 +128,8 @@ static struct chardev *serve(struct socket_dev *d, int fd, const struct chardev_
 		while (!accept_one(d)) {
 			if (errno == EINTR || errno == ECONNABORTED)
 				continue;
-			chardev_fail(spec, err, errlen, "cannot accept a connection: %s", strerror(errno));
+			chardev_fail(spec, err, errlen, "cannot accept a connection: %s",
+				     strerror(errno));
 			socket_destroy(&d->s.cd);
 			return NULL;
 		}
@@ -136,7 +138,8 @@ static struct chardev *serve(struct socket_dev *d, int fd, const struct chardev_
 	return &d->s.cd;
 }
 
-/* A socket left over by an earlier run is in the way of bind(); anything else at that path is not ours to remove. */
+/* A socket left over by an earlier run is in the way of bind(); anything else at that path is not
+ * ours to remove. */
 static void remove_stale_socket(const char *path)
 {
 	struct stat st;
@@ -161,7 +164,9 @@ struct chardev *chardev_unix_open(const struct chardev_spec *spec, char *err, si
 	int fd;
 
 	if (strlen(spec->address) >= sizeof(addr.sun_path))
-		return chardev_fail(spec, err, errlen, "the path is longer than the %zu bytes a socket may have; use a shorter one",
+		return chardev_fail(spec, err, errlen,
+				    "the path is longer than the %zu bytes a socket may have; use "
+				    "a shorter one",
 				    sizeof(addr.sun_path) - 1);
 	memcpy(addr.sun_path, spec->address, strlen(spec->address));
 	d = socket_new(spec, err, errlen);
@@ -174,8 +179,9 @@ struct chardev *chardev_unix_open(const struct chardev_spec *spec, char *err, si
 		use_connection(d, fd);
 		return &d->s.cd;
 	}
-	chardev_fail(spec, err, errlen, "cannot %s %s: %s%s", spec->server ? "listen on" : "connect to", spec->address,
-		     strerror(errno), spec->server ? "" : "; start the server first, or add server=on");
+	chardev_fail(spec, err, errlen, "cannot %s %s: %s%s",
+		     spec->server ? "listen on" : "connect to", spec->address, strerror(errno),
+		     spec->server ? "" : "; start the server first, or add server=on");
 	if (fd >= 0)
 		close(fd);
 	socket_destroy(&d->s.cd);
@@ -234,8 +240,8 @@ static int tcp_socket(const struct chardev_spec *spec, char *err, size_t errlen)
 	}
 	error = getaddrinfo(host, port, &hints, &list);
 	if (error) {
-		chardev_fail(spec, err, errlen, "cannot resolve host '%s', port '%s': %s", host, port,
-			     error == EAI_SYSTEM ? strerror(errno) : gai_strerror(error));
+		chardev_fail(spec, err, errlen, "cannot resolve host '%s', port '%s': %s", host,
+			     port, error == EAI_SYSTEM ? strerror(errno) : gai_strerror(error));
 		return -1;
 	}
 	for (struct addrinfo *ai = list; ai && fd < 0; ai = ai->ai_next)
@@ -243,9 +249,11 @@ static int tcp_socket(const struct chardev_spec *spec, char *err, size_t errlen)
 	error = errno;
 	freeaddrinfo(list);
 	if (fd < 0)
-		chardev_fail(spec, err, errlen, "cannot %s %s: %s%s", spec->server ? "listen on" : "connect to",
-			     spec->address, strerror(error),
-			     spec->server ? "; choose another port" : "; start the server first, or add server=on");
+		chardev_fail(spec, err, errlen, "cannot %s %s: %s%s",
+			     spec->server ? "listen on" : "connect to", spec->address,
+			     strerror(error),
+			     spec->server ? "; choose another port"
+					  : "; start the server first, or add server=on");
 	return fd;
 }
 

@@ -37,7 +37,8 @@ static volatile sig_atomic_t raw_now;
 /* File status flags to put back on 0 and 1; -1: untouched. */
 static int shared_flags[2] = {-1, -1};
 
-/* A background process that touches the terminal is stopped by SIGTTOU, unless it is blocked. Async-signal-safe. */
+/* A background process that touches the terminal is stopped by SIGTTOU, unless it is blocked.
+ * Async-signal-safe. */
 static bool set_terminal(const struct termios *t)
 {
 	sigset_t ttou, old;
@@ -141,8 +142,8 @@ static void stdio_start(struct chardev *cd)
 }
 
 /*
- * One direction may end and the other go on. A terminal that belongs to another job answers EIO to our reads (this
- * thread blocks SIGTTIN): the user may bring us back to the foreground.
+ * One direction may end and the other go on. A terminal that belongs to another job answers EIO to
+ * our reads (this thread blocks SIGTTIN): the user may bring us back to the foreground.
  */
 static void stdio_hangup(struct chardev *cd, bool output, int error)
 {
@@ -150,7 +151,8 @@ static void stdio_hangup(struct chardev *cd, bool output, int error)
 
 	if (output)
 		stream_end_output(&io->s);
-	else if (error == EIO && tcgetpgrp(STDIN_FILENO) > 0 && tcgetpgrp(STDIN_FILENO) != getpgrp())
+	else if (error == EIO && tcgetpgrp(STDIN_FILENO) > 0 &&
+		 tcgetpgrp(STDIN_FILENO) != getpgrp())
 		stream_pause_input(&io->s);
 	else
 		stream_end_input(&io->s);
@@ -178,7 +180,8 @@ struct chardev *chardev_stdio_open(const struct chardev_spec *spec, char *err, s
 
 	if (in_use)
 		return chardev_fail(spec, err, errlen,
-				    "standard input and output are in use already; give the other devices null or file:PATH");
+				    "standard input and output are in use already; give the other "
+				    "devices null or file:PATH");
 	io = calloc(1, sizeof(*io));
 	if (!io || !stream_init(&io->s, &stdio_ops)) {
 		free(io);

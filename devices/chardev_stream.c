@@ -129,7 +129,7 @@ unsigned stream_write(struct chardev *cd, const uint8_t *p, unsigned n, bool for
 		return n;
 	taken = s->olen >= limit ? 0 : n < limit - s->olen ? n : limit - s->olen;
 	if (!s->blocked && taken < n)
-		taken = n; /* one huge write; a short one would promise a wake-up that never comes */
+		taken = n; /* one huge write: after a short one no wake-up would come */
 	if (taken && !reserve(s, taken))
 		return n;
 	memcpy(s->obuf + s->ohead + s->olen, p, taken);

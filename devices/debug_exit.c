@@ -11,11 +11,15 @@ static uint32_t debug_exit_read(void *opaque, uint16_t port, unsigned size)
 
 static void debug_exit_write(void *opaque, uint16_t port, unsigned size, uint32_t value)
 {
-	/* Unsigned: any value a guest writes must shift; the program above reduces it to an exit status. */
+	/*
+	 * Unsigned: any value a guest writes must shift; the program above reduces it to an exit
+	 * status.
+	 */
 	machine_request(opaque, MACHINE_EXIT, (int)(value << 1 | 1));
 }
 
-static const struct io_ops debug_exit_io = {.read = debug_exit_read, .write = debug_exit_write, .max_size = 4};
+static const struct io_ops debug_exit_io = {
+	.read = debug_exit_read, .write = debug_exit_write, .max_size = 4};
 
 bool debug_exit_new(struct machine *m, uint16_t base, uint16_t size)
 {

@@ -20,14 +20,21 @@ enum { IRQ_AUX = 12, OWN_QUEUE = 16 };
 /* Status, port 64h */
 enum { ST_OBF = 0x01, ST_SYSTEM = 0x04, ST_COMMAND = 0x08, ST_UNLOCKED = 0x10, ST_AUX = 0x20 };
 /* Command byte, RAM[0] */
-enum { CB_IRQ1 = 0x01, CB_IRQ12 = 0x02, CB_SYSTEM = 0x04, CB_KBD_OFF = 0x10, CB_AUX_OFF = 0x20, CB_TRANSLATE = 0x40 };
+enum {
+	CB_IRQ1 = 0x01,
+	CB_IRQ12 = 0x02,
+	CB_SYSTEM = 0x04,
+	CB_KBD_OFF = 0x10,
+	CB_AUX_OFF = 0x20,
+	CB_TRANSLATE = 0x40
+};
 /* Output port */
 enum { OUT_NO_RESET = 0x01, OUT_A20 = 0x02, OUT_IRQ1 = 0x10, OUT_IRQ12 = 0x20, OUT_IDLE = 0xc0 };
 /* Input port: keyboard not locked */
 enum { IN_UNLOCKED = 0x80 };
 
 enum {
-	CMD_READ_RAM = 0x20, /* ..3F */
+	CMD_READ_RAM = 0x20,  /* ..3F */
 	CMD_WRITE_RAM = 0x60, /* ..7F */
 	CMD_PASSWORD_TEST = 0xa4,
 	CMD_AUX_OFF = 0xa7,
@@ -64,7 +71,7 @@ struct i8042 {
 
 	bool full, from_aux; /* the output buffer */
 	uint8_t data;
-	bool released;       /* translation saw F0: the next code is a release */
+	bool released; /* translation saw F0: the next code is a release */
 
 	struct own_byte own[OWN_QUEUE];
 	unsigned own_head, own_count;
@@ -141,8 +148,8 @@ static void answer(struct i8042 *c, uint8_t byte, bool aux)
 
 static uint8_t read_output_port(const struct i8042 *c)
 {
-	return OUT_NO_RESET | OUT_IDLE | (machine_a20(c->m) ? OUT_A20 : 0) | (c->irq1_level ? OUT_IRQ1 : 0) |
-	       (c->irq12_level ? OUT_IRQ12 : 0);
+	return OUT_NO_RESET | OUT_IDLE | (machine_a20(c->m) ? OUT_A20 : 0) |
+	       (c->irq1_level ? OUT_IRQ1 : 0) | (c->irq12_level ? OUT_IRQ12 : 0);
 }
 
 static void write_output_port(struct i8042 *c, uint8_t value)
@@ -253,8 +260,9 @@ static uint32_t i8042_read(void *opaque, uint16_t port, unsigned size)
 	uint8_t data;
 
 	if (port == PORT_COMMAND)
-		return ST_UNLOCKED | (c->full ? ST_OBF : 0) | (c->full && c->from_aux ? ST_AUX : 0) |
-		       (c->ram[0] & CB_SYSTEM) | (c->last_was_command ? ST_COMMAND : 0);
+		return ST_UNLOCKED | (c->full ? ST_OBF : 0) |
+		       (c->full && c->from_aux ? ST_AUX : 0) | (c->ram[0] & CB_SYSTEM) |
+		       (c->last_was_command ? ST_COMMAND : 0);
 	data = c->data; /* an empty buffer reads as the last byte */
 	if (c->full) {
 		c->full = false;

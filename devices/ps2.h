@@ -36,7 +36,7 @@ struct ps2_queue {
 struct ps2_port {
 	struct ps2_queue answers, events;
 	bool in_sequence; /* the last event fetched has more bytes */
-	uint8_t last;     /* for "resend" */
+	uint8_t last;	  /* for "resend" */
 	uint8_t command;  /* waits for its argument; 0: none */
 };
 
@@ -71,7 +71,7 @@ void ps2_keyboard_key(struct ps2_keyboard *, const uint8_t *, unsigned n);
 
 void ps2_mouse_reset(struct ps2_mouse *);
 void ps2_mouse_write(struct ps2_mouse *, uint8_t);
-/* dy counts upwards, as the protocol does; buttons: 1 left, 2 right, 4 middle, 8 and 16 the sides. */
+/* dy counts upwards, as in the protocol; buttons: 1 left, 2 right, 4 middle, 8 and 16 sides. */
 void ps2_mouse_move(struct ps2_mouse *, int dx, int dy, int dz, uint8_t buttons);
 
 /* Set 2 to set 1, as the controller translates: 0x00-0x7f, and the odd 0x83 and 0x84. */

@@ -18,7 +18,14 @@ enum {
 	MOUSE_WRAP = 0xee,
 	MOUSE_REMOTE = 0xf0,
 };
-enum { ID_PLAIN = 0, ID_WHEEL = 3, ID_EXPLORER = 4, MOVE_LIMIT = 255, PENDING_LIMIT = 1 << 16, EVENTS_MAX = 64 };
+enum {
+	ID_PLAIN = 0,
+	ID_WHEEL = 3,
+	ID_EXPLORER = 4,
+	MOVE_LIMIT = 255,
+	PENDING_LIMIT = 1 << 16,
+	EVENTS_MAX = 64
+};
 
 /* ---- packets ---- */
 
@@ -57,7 +64,8 @@ static void stream(struct ps2_mouse *m)
 {
 	uint8_t packet[4];
 
-	while (m->reporting && !m->remote && !m->wrap && moved(m) && m->port.events.count < EVENTS_MAX)
+	while (m->reporting && !m->remote && !m->wrap && moved(m) &&
+	       m->port.events.count < EVENTS_MAX)
 		ps2_event(&m->port, packet, make_packet(m, packet));
 }
 
@@ -105,7 +113,8 @@ static void report_status(struct ps2_mouse *m)
 {
 	uint8_t buttons = (m->buttons & 1) << 2 | (m->buttons & 4) >> 1 | (m->buttons & 2) >> 1;
 
-	ps2_answer(&m->port, (m->remote ? 0x40 : 0) | (m->reporting ? 0x20 : 0) | (m->scale21 ? 0x10 : 0) | buttons);
+	ps2_answer(&m->port, (m->remote ? 0x40 : 0) | (m->reporting ? 0x20 : 0) |
+				     (m->scale21 ? 0x10 : 0) | buttons);
 	ps2_answer(&m->port, m->resolution);
 	ps2_answer(&m->port, m->rate);
 }
@@ -173,8 +182,9 @@ static void command_byte(struct ps2_mouse *m, uint8_t byte)
 
 static bool is_command(uint8_t byte)
 {
-	return (byte >= MOUSE_SCALE11 && byte <= MOUSE_UNWRAP) || byte == MOUSE_WRAP || byte == MOUSE_REMOTE ||
-	       (byte >= PS2_GET_ID && byte <= PS2_DEFAULTS) || byte == PS2_RESET;
+	return (byte >= MOUSE_SCALE11 && byte <= MOUSE_UNWRAP) || byte == MOUSE_WRAP ||
+	       byte == MOUSE_REMOTE || (byte >= PS2_GET_ID && byte <= PS2_DEFAULTS) ||
+	       byte == PS2_RESET;
 }
 
 void ps2_mouse_write(struct ps2_mouse *m, uint8_t byte)

@@ -24,12 +24,39 @@
 enum { RBR_THR_DLL, IER_DLM, IIR_FCR, LCR, MCR, LSR, MSR, SCR, UART_PORTS };
 
 enum { IER_RX = 0x01, IER_THRE = 0x02, IER_LINE = 0x04, IER_MODEM = 0x08 };
-enum { IIR_NONE = 0x01, IIR_MODEM = 0x00, IIR_THRE = 0x02, IIR_RX = 0x04, IIR_LINE = 0x06, IIR_TIMEOUT = 0x0c,
-       IIR_FIFO = 0xc0 };
-enum { FCR_ENABLE = 0x01, FCR_RX_RESET = 0x02, FCR_TX_RESET = 0x04, FCR_DMA = 0x08, FCR_TRIGGER_SHIFT = 6 };
+enum {
+	IIR_NONE = 0x01,
+	IIR_MODEM = 0x00,
+	IIR_THRE = 0x02,
+	IIR_RX = 0x04,
+	IIR_LINE = 0x06,
+	IIR_TIMEOUT = 0x0c,
+	IIR_FIFO = 0xc0
+};
+enum {
+	FCR_ENABLE = 0x01,
+	FCR_RX_RESET = 0x02,
+	FCR_TX_RESET = 0x04,
+	FCR_DMA = 0x08,
+	FCR_TRIGGER_SHIFT = 6
+};
 enum { LCR_STOP = 0x04, LCR_PARITY = 0x08, LCR_DLAB = 0x80 };
-enum { MCR_DTR = 0x01, MCR_RTS = 0x02, MCR_OUT1 = 0x04, MCR_OUT2 = 0x08, MCR_LOOP = 0x10, MCR_MASK = 0x1f };
-enum { LSR_DR = 0x01, LSR_OE = 0x02, LSR_BI = 0x10, LSR_THRE = 0x20, LSR_TEMT = 0x40, LSR_FIFO_ERROR = 0x80 };
+enum {
+	MCR_DTR = 0x01,
+	MCR_RTS = 0x02,
+	MCR_OUT1 = 0x04,
+	MCR_OUT2 = 0x08,
+	MCR_LOOP = 0x10,
+	MCR_MASK = 0x1f
+};
+enum {
+	LSR_DR = 0x01,
+	LSR_OE = 0x02,
+	LSR_BI = 0x10,
+	LSR_THRE = 0x20,
+	LSR_TEMT = 0x40,
+	LSR_FIFO_ERROR = 0x80
+};
 enum { MSR_TERI = 0x04, MSR_CTS = 0x10, MSR_DSR = 0x20, MSR_RI = 0x40, MSR_DCD = 0x80 };
 enum { FIFO_SIZE = 16 };
 enum { RX_PACE_NS = 50000 };
@@ -49,14 +76,14 @@ struct uart16550 {
 
 	uint8_t ier, lcr, mcr, scr;
 	uint16_t divisor;
-	bool fifo;          /* FCR bit 0 */
-	uint8_t trigger;    /* receiver's trigger level */
+	bool fifo;	 /* FCR bit 0 */
+	uint8_t trigger; /* receiver's trigger level */
 
 	struct rx_char rx[FIFO_SIZE];
 	unsigned rx_head, rx_count;
-	uint8_t rx_last;    /* what an empty receiver reads as */
+	uint8_t rx_last; /* what an empty receiver reads as */
 	bool overrun;
-	bool timed_out;     /* FIFO time-out interrupt */
+	bool timed_out; /* FIFO time-out interrupt */
 	struct timer *timeout;
 	int64_t rx_paid_until; /* when all characters so far would have arrived at RX_PACE_NS */
 	struct timer *pace;
@@ -114,7 +141,10 @@ static int64_t char_time_ns(const struct uart16550 *u)
 	return bits * 16ll * divisor * NS_PER_SEC / CLOCK_HZ;
 }
 
-/* Data sheet, "FIFO Interrupt Mode Operation": four character times without a character coming or being read. */
+/*
+ * Data sheet, "FIFO Interrupt Mode Operation": four character times without a character coming or
+ * being read.
+ */
 static void restart_timeout(struct uart16550 *u)
 {
 	u->timed_out = false;
@@ -217,8 +247,8 @@ static uint8_t modem_lines(const struct uart16550 *u)
 {
 	if (!(u->mcr & MCR_LOOP))
 		return MSR_DCD | MSR_DSR | MSR_CTS;
-	return (u->mcr & MCR_RTS ? MSR_CTS : 0) | (u->mcr & MCR_DTR ? MSR_DSR : 0) | (u->mcr & MCR_OUT1 ? MSR_RI : 0) |
-	       (u->mcr & MCR_OUT2 ? MSR_DCD : 0);
+	return (u->mcr & MCR_RTS ? MSR_CTS : 0) | (u->mcr & MCR_DTR ? MSR_DSR : 0) |
+	       (u->mcr & MCR_OUT1 ? MSR_RI : 0) | (u->mcr & MCR_OUT2 ? MSR_DCD : 0);
 }
 
 static void update_modem(struct uart16550 *u)
@@ -289,7 +319,7 @@ static void write_ier(struct uart16550 *u, uint8_t value)
 	uint8_t changed = (u->ier ^ value) & 0x0f;
 
 	u->ier = value & 0x0f;
-	/* Enabling the transmitter's interrupt while it is empty interrupts at once: drivers start sending that way. */
+	/* While the transmitter is empty this interrupts at once: drivers start sending so. */
 	if (changed & IER_THRE)
 		u->thre_pending = (u->ier & IER_THRE) && !u->tx_count;
 	if (changed & IER_RX)
@@ -304,7 +334,7 @@ static void write_fcr(struct uart16550 *u, uint8_t value)
 	u->fifo = value & FCR_ENABLE;
 	if (u->fifo)
 		u->trigger = triggers[value >> FCR_TRIGGER_SHIFT];
-	/* The other bits are programmed only together with bit 0; changing that clears both FIFOs. */
+	/* Other bits count only together with bit 0; changing that one clears both FIFOs. */
 	if (toggled || (u->fifo && (value & FCR_RX_RESET))) {
 		rx_clear(u);
 		chardev_accept_input(u->cd);
@@ -371,11 +401,12 @@ static const struct io_ops uart_io = {.read = uart_read, .write = uart_write};
 
 /* ---- the host's side ---- */
 
-/* A FIFO's worth may come at once, but not more than that ahead of the pace; the timer asks again. */
+/* A FIFO's worth may come at once, no more ahead of the pace than that; the timer asks again. */
 static unsigned paced(struct uart16550 *u, unsigned room)
 {
 	int64_t ahead = u->rx_paid_until - machine_now(u->m);
-	int64_t allowed = ahead <= 0 ? FIFO_SIZE : FIFO_SIZE - (ahead + RX_PACE_NS - 1) / RX_PACE_NS;
+	int64_t allowed =
+		ahead <= 0 ? FIFO_SIZE : FIFO_SIZE - (ahead + RX_PACE_NS - 1) / RX_PACE_NS;
 
 	if (allowed <= 0) {
 		machine_timer_set(u->pace, u->rx_paid_until - FIFO_SIZE / 2 * RX_PACE_NS);
@@ -475,7 +506,8 @@ bool uart16550_new(struct machine *m, unsigned index, struct chardev *cd)
 
 	if (!u)
 		return false;
-	*u = (struct uart16550){.m = m, .cd = cd, .index = index, .irq = machine_irq(m, ports[index].irq)};
+	*u = (struct uart16550){
+		.m = m, .cd = cd, .index = index, .irq = machine_irq(m, ports[index].irq)};
 	u->timeout = machine_timer_new(m, on_timeout, u);
 	u->pace = machine_timer_new(m, on_pace, u);
 	if (!u->timeout || !u->pace || !machine_on_reset(m, uart_reset, u))

@@ -1,16 +1,16 @@
 /*
- * A workbench for single chips: a machine with lock, ports, clock and I/O thread (the real ones) and nothing else.
- * It takes the place of machine.c, so a test that includes this must not call machine_create. Lines, A20 and requests
- * end in the variables below.
+ * A workbench for single chips: a machine with lock, ports, clock and I/O thread (the real ones)
+ * and nothing else. It takes the place of machine.c, so a test that includes this must not call
+ * machine_create. Lines, A20 and requests end in the variables below.
  */
 #ifndef TESTS_DEVICES_BENCH_H
 #define TESTS_DEVICES_BENCH_H
 
 #include "devices/chips.h"
 
-#include <stdarg.h>
-#include <setjmp.h>
 #include <cmocka.h>
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 

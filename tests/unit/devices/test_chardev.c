@@ -124,17 +124,17 @@ static void finish(struct chardev *cd)
 }
 
 /* Wait up to five seconds for a condition that the I/O thread brings about. */
-#define WAIT(cond) \
-	do { \
-		bool done_ = false; \
-		for (unsigned i_ = 0; i_ < 5000 && !done_; i_++) { \
-			machine_lock(m); \
-			done_ = (cond); \
-			machine_unlock(m); \
-			if (!done_) \
-				usleep(1000); \
-		} \
-		assert_true(done_); \
+#define WAIT(cond)                                                                                 \
+	do {                                                                                       \
+		bool done_ = false;                                                                \
+		for (unsigned i_ = 0; i_ < 5000 && !done_; i_++) {                                 \
+			machine_lock(m);                                                           \
+			done_ = (cond);                                                            \
+			machine_unlock(m);                                                         \
+			if (!done_)                                                                \
+				usleep(1000);                                                      \
+		}                                                                                  \
+		assert_true(done_);                                                                \
 	} while (0)
 
 static void give(unsigned window, struct chardev *cd)
@@ -532,7 +532,8 @@ static void stdio_child(bool clean)
 	memset(&fe, 0, sizeof(fe));
 	fe.window = 1000;
 	cd = chardev_open("stdio", err, sizeof(err));
-	if (!cd || chardev_open("mon:stdio", err, sizeof(err)) || !strstr(err, "in use") || !machine_start(m, err, sizeof(err)))
+	if (!cd || chardev_open("mon:stdio", err, sizeof(err)) || !strstr(err, "in use") ||
+	    !machine_start(m, err, sizeof(err)))
 		_exit(1);
 	start(cd);
 	put_text(cd, "up\n");
@@ -732,12 +733,24 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_bad_specs), T(test_null), T(test_file), T(test_flushes_promptly),
-		T(test_backpressure_loses_nothing), T(test_second_client_waits), T(test_client_that_never_reads_goes),
-		T(test_input_is_paced), T(test_unix_client), T(test_tcp_pair), T(test_wait_on), T(test_pty),
-		cmocka_unit_test(test_stdio_pipes), cmocka_unit_test(test_stdio_terminal),
+		T(test_bad_specs),
+		T(test_null),
+		T(test_file),
+		T(test_flushes_promptly),
+		T(test_backpressure_loses_nothing),
+		T(test_second_client_waits),
+		T(test_client_that_never_reads_goes),
+		T(test_input_is_paced),
+		T(test_unix_client),
+		T(test_tcp_pair),
+		T(test_wait_on),
+		T(test_pty),
+		cmocka_unit_test(test_stdio_pipes),
+		cmocka_unit_test(test_stdio_terminal),
 		cmocka_unit_test(test_stdio_terminal_restored_by_exit),
-		T(test_mux_escape), T(test_mux_focus), T(test_mux_time_stamps),
+		T(test_mux_escape),
+		T(test_mux_focus),
+		T(test_mux_time_stamps),
 	};
 
 	alarm(100);

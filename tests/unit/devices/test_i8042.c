@@ -35,7 +35,7 @@ static void expect(const char *bytes, unsigned n)
 	assert_false(status() & 1);
 }
 #define EXPECT(s) expect(s, sizeof(s) - 1)
-#define KEY(s) i8042_key(m, (const uint8_t *)(s), sizeof(s) - 1)
+#define KEY(s)	  i8042_key(m, (const uint8_t *)(s), sizeof(s) - 1)
 
 static void set_ctr(uint8_t value)
 {
@@ -92,7 +92,8 @@ static void test_controller_commands(void **state)
 	assert_int_equal(bench.requests, 0);
 }
 
-/* Linux's i8042_check_aux: bytes through D3 come back as the mouse's, A7 and A8 show in the command byte. */
+/* Linux's i8042_check_aux: bytes through D3 come back as the mouse's, A7 and A8 show in the command
+ * byte. */
 static void test_linux_finds_aux(void **state)
 {
 	set_ctr(0x47);
@@ -341,9 +342,18 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_controller_commands), T(test_linux_finds_aux), T(test_a20_and_reset), T(test_keyboard_commands),
-		T(test_keys_translated), T(test_scan_code_sets), T(test_disable), T(test_answers_overtake_keys),
-		T(test_key_flood), T(test_mouse), T(test_mouse_stream), T(test_intellimouse),
+		T(test_controller_commands),
+		T(test_linux_finds_aux),
+		T(test_a20_and_reset),
+		T(test_keyboard_commands),
+		T(test_keys_translated),
+		T(test_scan_code_sets),
+		T(test_disable),
+		T(test_answers_overtake_keys),
+		T(test_key_flood),
+		T(test_mouse),
+		T(test_mouse_stream),
+		T(test_intellimouse),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

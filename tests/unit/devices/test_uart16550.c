@@ -13,9 +13,7 @@ struct fake {
 	unsigned accepts;
 };
 
-static void fake_start(struct chardev *cd)
-{
-}
+static void fake_start(struct chardev *cd) {}
 
 static void fake_accept(struct chardev *cd)
 {
@@ -34,7 +32,8 @@ static unsigned fake_write(struct chardev *cd, const uint8_t *p, unsigned n, boo
 	return taken;
 }
 
-static const struct chardev_ops fake_ops = {.start = fake_start, .write = fake_write, .accept_input = fake_accept};
+static const struct chardev_ops fake_ops = {
+	.start = fake_start, .write = fake_write, .accept_input = fake_accept};
 
 static struct machine *m;
 static struct fake host, host3;
@@ -75,16 +74,16 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* The steps of Linux's autoconfig() and autoconfig_16550a(): what they see must add up to a 16550A. */
+/* The steps of Linux's autoconfig() and autoconfig_16550a(), which must find a 16550A. */
 static void test_linux_detects_16550a(void **state)
 {
 	out(IER, 0);
-	assert_int_equal(in(IER) & 0x0f, 0);
+	assert_int_equal(in(IER)&0x0f, 0);
 	out(IER, 0x0f);
-	assert_int_equal(in(IER) & 0x0f, 0x0f);
+	assert_int_equal(in(IER)&0x0f, 0x0f);
 	out(IER, 0);
 	out(MCR, 0x1a);
-	assert_int_equal(in(MSR) & 0xf0, 0x90);
+	assert_int_equal(in(MSR)&0xf0, 0x90);
 	out(MCR, 0x08);
 	out(LCR, 0xbf);
 	out(FCR, 0);
@@ -97,7 +96,7 @@ static void test_linux_detects_16550a(void **state)
 	assert_int_not_equal(in(IIR), 0);
 	out(LCR, 0);
 	out(FCR, 0x21);
-	assert_int_equal(in(IIR) & 0xe0, 0xc0); /* no 64-byte FIFO: not a 16750 */
+	assert_int_equal(in(IIR)&0xe0, 0xc0); /* no 64-byte FIFO: not a 16750 */
 	out(FCR, 0x01);
 	out(IER, 0x40);
 	assert_int_equal(in(IER), 0); /* no UUE: not an XScale */
@@ -221,7 +220,10 @@ static void test_trigger_and_timeout(void **state)
 		in(DATA);
 		assert_int_equal(in(IIR), 0xc1);
 	}
-	/* 13 characters wait below the trigger: four character times (10 bits at 115200) later they are announced. */
+	/*
+	 * 13 characters wait below the trigger: four character times (10 bits at 115200) later they
+	 * are announced.
+	 */
 	machine_clock_advance(m, 347000);
 	assert_int_equal(in(IIR), 0xc1);
 	machine_clock_advance(m, 1000);
@@ -230,7 +232,7 @@ static void test_trigger_and_timeout(void **state)
 	assert_int_equal(in(IIR), 0xc1);
 	machine_clock_advance(m, 1000000);
 	assert_int_equal(in(IIR), 0xcc);
-	while (in(LSR) & 1)
+	while (in(LSR)&1)
 		in(DATA);
 	assert_int_equal(in(IIR), 0xc1);
 	machine_clock_advance(m, 1000000);
@@ -253,17 +255,17 @@ static void test_fifo_order_and_reset(void **state)
 		assert_int_equal(in(DATA), *p);
 	type("xyz");
 	out(FCR, 0x03);
-	assert_int_equal(in(LSR) & 1, 0);
+	assert_int_equal(in(LSR)&1, 0);
 	type("xyz");
 	out(FCR, 0x00); /* leaving FIFO mode clears it */
-	assert_int_equal(in(LSR) & 1, 0);
+	assert_int_equal(in(LSR)&1, 0);
 }
 
 static void test_loopback(void **state)
 {
 	out(FCR, 0x01);
 	out(MCR, 0x10);
-	assert_int_equal(in(MSR) & 0xf0, 0);
+	assert_int_equal(in(MSR)&0xf0, 0);
 	assert_int_equal(room(), 0); /* the line is cut off */
 	for (unsigned i = 0; i < 16; i++)
 		out(DATA, 'A' + i);
@@ -360,10 +362,20 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_linux_detects_16550a), T(test_divisor_latch), T(test_transmit), T(test_thre_interrupt),
-		T(test_busy_host_holds_transmitter), T(test_reset_sends_what_waits), T(test_receive_without_fifo),
-		T(test_trigger_and_timeout), T(test_fifo_order_and_reset), T(test_loopback),
-		T(test_modem_interrupt_and_priorities), T(test_break), T(test_shared_interrupt), T(test_wide_access),
+		T(test_linux_detects_16550a),
+		T(test_divisor_latch),
+		T(test_transmit),
+		T(test_thre_interrupt),
+		T(test_busy_host_holds_transmitter),
+		T(test_reset_sends_what_waits),
+		T(test_receive_without_fifo),
+		T(test_trigger_and_timeout),
+		T(test_fifo_order_and_reset),
+		T(test_loopback),
+		T(test_modem_interrupt_and_priorities),
+		T(test_break),
+		T(test_shared_interrupt),
+		T(test_wide_access),
 		T(test_debug_ports),
 	};
 
