@@ -63,11 +63,18 @@ static bool bus_wrmsr(struct cpu *c, uint32_t index, uint64_t value)
 	return false;
 }
 
+/* PAE's page-directory pointers are read by physical address. */
+static void bus_read_phys(struct cpu *c, gpa_t at, void *out, unsigned len)
+{
+	physmap_read(vm_of(c)->map, at, out, len);
+}
+
 const struct cpu_ops vm_cpu_ops = {
 	.read = mmu_op_read,
 	.write = mmu_op_write,
 	.probe = mmu_op_probe,
 	.fetch = mmu_op_fetch,
+	.read_phys = bus_read_phys,
 	.in = bus_in,
 	.out = bus_out,
 	.paging_changed = bus_paging_changed,
