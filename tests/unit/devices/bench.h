@@ -8,11 +8,13 @@
 
 #include "devices/chips.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* needs the ones above */
+#include <cmocka.h>
 
 static struct {
 	bool irq[ISA_IRQS];
