@@ -272,6 +272,48 @@ static void test_file(void **state)
 	file_is("early later");
 }
 
+/* A full disk must not stop the guest; the user is told (on standard error) once. */
+static void test_full_disk(void **state)
+{
+	struct chardev *cd = chardev_open("file:/dev/full", err, sizeof(err));
+	int saved = dup(2), p[2];
+	char text[256] = {0};
+
+	assert_non_null(cd);
+	assert_int_equal(pipe(p), 0);
+	dup2(p[1], 2);
+	start(cd);
+	put_text(cd, "lost");
+	usleep(20000);
+	put_text(cd, "lost too");
+	finish(cd);
+	dup2(saved, 2);
+	close(saved);
+	close(p[1]);
+	assert_true(read(p[0], text, sizeof(text) - 1) > 0);
+	close(p[0]);
+	assert_non_null(strstr(text, "cannot write to /dev/full"));
+	assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1);
+}
+
+/* Closing waits for a slow reader, but not for ever. */
+static void test_close_is_bounded(void **state)
+{
+	struct chardev *cd = open_spec("unix", ",server=on,wait=off");
+	static uint8_t block[STREAM_SOFT_LIMIT];
+	time_t before = time(NULL);
+	int fd;
+
+	start(cd);
+	fd = dial();
+	WAIT(fe.opened == 1);
+	while (put(cd, block, sizeof(block)) == sizeof(block))
+		;
+	finish(cd);
+	assert_in_range(time(NULL) - before, 1, 8);
+	close(fd);
+}
+
 static void test_flushes_promptly(void **state)
 {
 	struct chardev *cd = open_spec("unix", ",server=on,wait=off");
@@ -575,6 +617,32 @@ static void test_stdio_pipes(void **state)
 	close(from[0]);
 }
 
+/* `ringfence | head`: the reader goes, output is dropped, input still works. */
+static void test_stdio_reader_goes(void **state)
+{
+	int to[2], from[2], status;
+
+	assert_int_equal(pipe(to) | pipe(from), 0);
+	fflush(stdout);
+	pid_t child = fork();
+	if (!child) {
+		dup2(to[0], 0);
+		dup2(from[1], 1);
+		close(to[1]);
+		close(from[0]);
+		close(from[1]);
+		stdio_child(true);
+	}
+	close(to[0]);
+	close(from[1]);
+	expect_text(from[0], "up\n");
+	close(from[0]);
+	assert_int_equal(write(to[1], "in!", 3), 3);
+	waitpid(child, &status, 0);
+	assert_int_equal(status, 0);
+	close(to[1]);
+}
+
 static void stdio_on_terminal(bool clean)
 {
 	int master = posix_openpt(O_RDWR | O_NOCTTY), slave, status;
@@ -736,6 +804,8 @@ int main(void)
 		T(test_bad_specs),
 		T(test_null),
 		T(test_file),
+		T(test_full_disk),
+		T(test_close_is_bounded),
 		T(test_flushes_promptly),
 		T(test_backpressure_loses_nothing),
 		T(test_second_client_waits),
@@ -746,6 +816,7 @@ int main(void)
 		T(test_wait_on),
 		T(test_pty),
 		cmocka_unit_test(test_stdio_pipes),
+		cmocka_unit_test(test_stdio_reader_goes),
 		cmocka_unit_test(test_stdio_terminal),
 		cmocka_unit_test(test_stdio_terminal_restored_by_exit),
 		T(test_mux_escape),
