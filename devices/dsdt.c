@@ -45,6 +45,7 @@ static const struct isa_device fixed_devices[] = {
 	{ "RTC", "PNP0B00", { { 0x70, 2 } }, IRQ_RTC, 0 },
 	{ "SPKR", "PNP0800", { { 0x61, 1 } }, -1, 0 },
 	{ "KBD", "PNP0303", { { 0x60, 1 }, { 0x64, 1 } }, IRQ_KBD, 0 },
+	{ "MOU", "PNP0F13", { { 0 } }, 12, 0 },
 	{ "FPU", "PNP0C04", { { 0xf0, 1 } }, IRQ_FPU, 0 },
 };
 

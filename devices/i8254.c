@@ -167,7 +167,7 @@ static void schedule(struct i8254 *s)
 	else
 		s->edge_at = c->start + ((tick - c->start) / c->count + 1) * c->count;
 	int64_t deadline = tick_ns(s->edge_at);
-	if (deadline < now + MACHINE_MIN_PERIOD_NS)
+	if (periodic(c) && deadline < now + MACHINE_MIN_PERIOD_NS)
 		deadline = now + MACHINE_MIN_PERIOD_NS;
 	machine_timer_set(s->timer, deadline);
 }

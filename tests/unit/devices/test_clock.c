@@ -1,0 +1,216 @@
+/* Timers on a fake clock, and the I/O thread on the real one. */
+#include "board.h"
+
+#include <poll.h>
+#include <stdatomic.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- the heap ---- */
+
+enum { MANY = 300 };
+static int64_t fired[MANY];
+static unsigned fired_count;
+
+static void record(void *opaque)
+{
+	fired[fired_count++] = machine_now(board.m);
+}
+
+static void timers_fire_in_order(void **state)
+{
+	struct timer *t[MANY];
+	uint32_t seed = 1;
+	unsigned cancelled = 0;
+
+	fired_count = 0;
+	out8(0x43, 0x30);
+	for (unsigned i = 0; i < MANY; i++) {
+		t[i] = machine_timer_new(board.m, record, NULL);
+		seed = seed * 1664525 + 1013904223;
+		machine_timer_set(t[i], 1 + (seed >> 8) % 1000000);
+	}
+	for (unsigned i = 0; i < MANY; i += 3) {
+		machine_timer_cancel(t[i]);
+		cancelled++;
+	}
+	for (unsigned i = 1; i < MANY; i += 3)
+		machine_timer_set(t[i], 1000000 - i);
+	advance(1000000);
+	assert_int_equal(fired_count, MANY - cancelled);
+	for (unsigned i = 1; i < fired_count; i++)
+		assert_true(fired[i - 1] <= fired[i]);
+	for (unsigned i = 0; i < MANY; i++)
+		machine_timer_free(t[i]);
+	advance(NS_PER_SEC);
+	assert_int_equal(fired_count, MANY - cancelled);
+}
+
+static struct timer *again;
+
+static void rearm(void *opaque)
+{
+	fired_count++;
+	machine_timer_set(again, machine_now(board.m) + 1000);
+}
+
+static void a_callback_may_set_its_timer(void **state)
+{
+	fired_count = 0;
+	again = machine_timer_new(board.m, rearm, NULL);
+	machine_timer_set(again, 1000);
+	advance(100 * 1000);
+	assert_int_equal(fired_count, 100);
+	machine_timer_free(again);
+}
+
+/* ---- the I/O thread ---- */
+
+static struct machine *real_machine(void)
+{
+	struct machine_config config = { .ram_below_4g = BOARD_RAM };
+	struct machine_ops ops = { 0 };
+	char err[200];
+
+	memset(&board, 0, sizeof(board));
+	board.pm = physmap_create(BOARD_RAM, err, sizeof(err));
+	board.m = machine_create(&config, board.pm, &ops, err, sizeof(err));
+	assert_non_null(board.m);
+	return board.m;
+}
+
+static void sleep_ms(long ms)
+{
+	nanosleep(&(struct timespec){ ms / 1000, ms % 1000 * 1000000 }, NULL);
+}
+
+static _Atomic int64_t fired_at;
+
+static void note(void *opaque)
+{
+	atomic_store(&fired_at, machine_now(board.m));
+}
+
+static bool fires_within(int64_t deadline, long ms)
+{
+	for (long i = 0; i < ms && !atomic_load(&fired_at); i++)
+		sleep_ms(1);
+	return atomic_load(&fired_at) >= deadline;
+}
+
+static void real_timers(void **state)
+{
+	struct machine *m = real_machine();
+	struct timer *t = machine_timer_new(m, note, NULL);
+	char err[200];
+
+	assert_int_equal(machine_now(m), 0);
+	sleep_ms(2);
+	assert_int_equal(machine_now(m), 0); /* does not run yet */
+	assert_true(machine_start(m, err, sizeof(err)));
+	assert_true(machine_start(m, err, sizeof(err)));
+	sleep_ms(5); /* the thread sleeps towards the 18 Hz tick */
+	int64_t deadline = machine_now(m) + 3 * MSEC;
+	machine_timer_set(t, deadline);
+	assert_true(fires_within(deadline, 2000));
+	atomic_store(&fired_at, 0);
+	machine_pause(m, true);
+	int64_t frozen = machine_now(m);
+	machine_timer_set(t, frozen + MSEC);
+	sleep_ms(20);
+	assert_int_equal(machine_now(m), frozen);
+	assert_int_equal(atomic_load(&fired_at), 0);
+	machine_pause(m, false);
+	assert_true(fires_within(frozen + MSEC, 2000));
+	assert_true(atomic_load(&fired_at) < frozen + 20 * MSEC + NS_PER_SEC);
+	machine_stop(m);
+	machine_stop(m);
+	frozen = machine_now(m);
+	sleep_ms(2);
+	assert_int_equal(machine_now(m), frozen);
+	assert_true(machine_start(m, err, sizeof(err)));
+	sleep_ms(2);
+	assert_true(machine_now(m) > frozen);
+	machine_timer_free(t);
+	board_teardown(state);
+}
+
+static struct watch *watch;
+static int pipe_fd[2];
+static atomic_uint calls;
+
+static void readable(void *opaque, short revents)
+{
+	char byte;
+
+	assert_true(revents & POLLIN);
+	assert_int_equal(read(pipe_fd[0], &byte, 1), 1);
+	atomic_fetch_add(&calls, 1);
+	if (byte == 'q') {
+		machine_watch_free(watch);
+		watch = NULL;
+	}
+}
+
+static void wait_calls(unsigned n)
+{
+	for (unsigned i = 0; i < 2000 && atomic_load(&calls) < n; i++)
+		sleep_ms(1);
+	assert_int_equal(atomic_load(&calls), n);
+}
+
+static void watches(void **state)
+{
+	struct machine *m = real_machine();
+	char err[200];
+
+	atomic_store(&calls, 0);
+	assert_int_equal(pipe(pipe_fd), 0);
+	watch = machine_watch_new(m, pipe_fd[0], POLLIN, readable, NULL);
+	assert_true(machine_start(m, err, sizeof(err)));
+	assert_int_equal(write(pipe_fd[1], "a", 1), 1);
+	wait_calls(1);
+	machine_watch_set(watch, 0);
+	assert_int_equal(write(pipe_fd[1], "b", 1), 1);
+	sleep_ms(10);
+	wait_calls(1);
+	machine_watch_set(watch, POLLIN);
+	wait_calls(2);
+	assert_int_equal(write(pipe_fd[1], "qx", 2), 2); /* frees itself: the rest stays unread */
+	wait_calls(3);
+	sleep_ms(10);
+	wait_calls(3);
+	machine_pause(m, true); /* descriptors are served while time stands still */
+	struct watch *second = machine_watch_new(m, pipe_fd[0], POLLIN, readable, NULL);
+	wait_calls(4);
+	machine_watch_free(second);
+	board_teardown(state);
+	close(pipe_fd[0]);
+	close(pipe_fd[1]);
+}
+
+/* The thread must sleep, not spin: processor time over 200 ms of idling. */
+static void idle_costs_nothing(void **state)
+{
+	struct machine *m = real_machine();
+	struct timespec before, after;
+	char err[200];
+
+	assert_true(machine_start(m, err, sizeof(err)));
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+	sleep_ms(200);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+	int64_t used = (after.tv_sec - before.tv_sec) * NS_PER_SEC + after.tv_nsec - before.tv_nsec;
+	assert_true(used < 50 * MSEC);
+	board_teardown(state);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		BOARD_TEST(timers_fire_in_order), BOARD_TEST(a_callback_may_set_its_timer),
+		cmocka_unit_test(real_timers), cmocka_unit_test(watches), cmocka_unit_test(idle_costs_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
