@@ -97,6 +97,12 @@ enum outcome op_fwait(struct cpu *cpu, const struct insn *insn)
 	return fpu_report_error(cpu);
 }
 
+/* FENI, FDISI and FSETPM of older coprocessors: nothing, without waiting. */
+enum outcome op_fpu_nop(struct cpu *cpu, const struct insn *insn)
+{
+	return fpu_check_present(cpu);
+}
+
 enum outcome op_fninit(struct cpu *cpu, const struct insn *insn)
 {
 	enum outcome out = fpu_check_present(cpu);

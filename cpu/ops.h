@@ -57,7 +57,7 @@ op_fn op_movs, op_stos, op_lods, op_cmps, op_scas, op_ins, op_outs;
 op_fn op_movsd_any, op_cmpsd_any;
 
 /* ---- fpu.c, fpuenv.c, x87.c, simd.c ---- */
-op_fn op_x87, op_fwait, op_fninit, op_fnclex, op_fnstcw, op_fldcw, op_fnstsw;
+op_fn op_x87, op_fwait, op_fpu_nop, op_fninit, op_fnclex, op_fnstcw, op_fldcw, op_fnstsw;
 op_fn op_fnstenv, op_fldenv, op_fnsave, op_frstor, op_fxsave, op_fxrstor;
 op_fn op_mmx, op_sse, op_ldmxcsr, op_stmxcsr, op_maskmov;
 

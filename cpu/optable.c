@@ -187,7 +187,10 @@ static const struct op_row instructions[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
 	M(FNSTCW) = {op_fnstcw, 0, 0}, M(FLDCW) = {op_fldcw, 0, 0}, M(FNSTSW) = {op_fnstsw, 0, 0},
 	M(FNSTENV) = {op_fnstenv, 0, 0}, M(FLDENV) = {op_fldenv, 0, 0},
 	M(FNSAVE) = {op_fnsave, 0, 0}, M(FRSTOR) = {op_frstor, 0, 0},
+	M(FENI8087_NOP) = {op_fpu_nop, 0, 0}, M(FDISI8087_NOP) = {op_fpu_nop, 0, 0},
+	M(FSETPM287_NOP) = {op_fpu_nop, 0, 0},
 	M(FXSAVE) = {op_fxsave, 0, 0}, M(FXRSTOR) = {op_fxrstor, 0, 0},
+	M(FISTTP) = {op_x87, F_SSE3, 0}, /* one of its forms is filed under SSE3 */
 	M(FCOMI) = {op_x87, F_CMOV, 0}, M(FCOMIP) = {op_x87, F_CMOV, 0},
 	M(FUCOMI) = {op_x87, F_CMOV, 0}, M(FUCOMIP) = {op_x87, F_CMOV, 0},
 	M(LDMXCSR) = {op_ldmxcsr, 0, 0}, M(STMXCSR) = {op_stmxcsr, 0, 0},

@@ -3,8 +3,10 @@
  * that a masked run sets in MXCSR tell which exceptions an unmasked one would
  * have raised; then nothing is committed and #XM goes to the guest.
  *
- * Known difference: with underflow unmasked, processors also raise it for a
- * tiny result that is exact, which a masked run does not report.
+ * Known differences, all with overflow or underflow unmasked: processors also
+ * raise underflow for a tiny result that is exact, which a masked run does not
+ * report; and the inexact flag that comes with either exception is that of the
+ * result rounded to an unbounded exponent, where a masked run always sets it.
  */
 #include "cpu/fpu.h"
 #include "cpu/hostop.h"
@@ -109,8 +111,9 @@ enum outcome op_sse(struct cpu *cpu, const struct insn *insn)
 {
 	enum outcome out = fpu_check_sse(cpu);
 
-	/* What touches MMX registers too also waits for the x87. */
-	if (out == OUT_OK && (insn_traits(insn) & TRAIT_MMX))
+	/* What touches MMX registers also waits for the x87; CVTPI2PS and CVTPI2PD from memory do not. */
+	bool from_memory = insn->opcode == 0x2a && insn_memory(insn);
+	if (out == OUT_OK && (insn_traits(insn) & TRAIT_MMX) && !from_memory)
 		out = fpu_report_error(cpu);
 	return out == OUT_OK ? execute(cpu, insn) : out;
 }
@@ -137,29 +140,24 @@ enum outcome op_stmxcsr(struct cpu *cpu, const struct insn *insn)
 	return out == OUT_OK ? op_write(cpu, insn, 0, cpu->fx.mxcsr) : out;
 }
 
-/* Bytes of `data` whose `mask` byte has its top bit set go to DS:(E)DI. */
+/*
+ * Bytes of `data` whose `mask` byte has its top bit set go to DS:(E)DI. The whole operand must be
+ * writable, whatever the mask (SDM leaves faults of unselected bytes to the implementation).
+ */
 static enum outcome store_masked(struct cpu *cpu, const struct insn *insn, const uint8_t *data,
 				 const uint8_t *mask, unsigned len)
 {
 	unsigned seg = insn->seg == NO_SEGMENT ? S_DS : insn->seg;
-	uint32_t di = reg_get(cpu, R_EDI, insn->addrsize);
-	unsigned first = 0, end = len;
-	uint8_t old[16];
+	uint32_t off = reg_get(cpu, R_EDI, insn->addrsize);
+	uint8_t bytes[16];
+	enum outcome out = mem_read_rmw(cpu, seg, off, bytes, len);
 
-	while (first < len && !(mask[first] & 0x80))
-		first++;
-	if (first == len)
-		return OUT_OK;
-	while (!(mask[end - 1] & 0x80))
-		end--;
-	uint32_t off = insn->addrsize == 4 ? di + first : (di + first) & 0xffff;
-	enum outcome out = mem_read_rmw(cpu, seg, off, old, end - first);
 	if (out != OUT_OK)
 		return out;
-	for (unsigned i = first; i < end; i++)
+	for (unsigned i = 0; i < len; i++)
 		if (mask[i] & 0x80)
-			old[i - first] = data[i];
-	return mem_write(cpu, seg, off, old, end - first);
+			bytes[i] = data[i];
+	return mem_write(cpu, seg, off, bytes, len);
 }
 
 /* MASKMOVQ and MASKMOVDQU: both operands are registers, ModRM.reg the data and ModRM.rm the mask. */

@@ -109,7 +109,7 @@ enum outcome op_enter(struct cpu *cpu, const struct insn *insn)
 	out = mem_probe_write(cpu, S_SS, c.esp & c.mask, insn->opsize);
 	if (out != OUT_OK)
 		return out;
-	reg_set(cpu, R_EBP, c.mask == 0xffff ? 2 : 4, frame);
+	reg_set(cpu, R_EBP, insn->opsize, frame);
 	stack_commit(cpu, &c);
 	return OUT_OK;
 }
