@@ -116,8 +116,8 @@ static void fill_from_keyboard(struct i8042 *c)
 		} else {
 			uint8_t code = ps2_translate(byte);
 
-			/* Answers and prefixes (80h and up) are no keys. */
-			fill(c, c->released && code < 0x80 ? code | 0x80 : code, false);
+			/* Answers and prefixes have bit 7 set already. */
+			fill(c, c->released ? code | 0x80 : code, false);
 			c->released = false;
 		}
 	}
