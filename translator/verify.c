@@ -1,7 +1,290 @@
-/* Independent check of emitted code (being written). */
-#include "translator/internal.h"
+/*
+ * The verifier: an independent proof that emitted code keeps to its window.
+ *
+ * Independent means: another decoder (Capstone; the translator has Zydis), no knowledge of what the code was made
+ * from, and allowlists. It disassembles linearly from the indirect entry to the end of the exit stubs; each instruction
+ * must be harmless by itself (verify_insn.c), must stand where the grammar of sequences permits its kind (verify.h), and each
+ * branch must lead to the start of an instruction that is not inside a sequence. Then every execution sees the
+ * instructions that were looked at, in an order that was looked at.
+ *
+ * Not proved here: that chaining patches exits correctly, and that the code does what the guest's code does (lockstep.c).
+ * One vCPU thread verifies; the decoder's handle is kept.
+ */
+#include "translator/verify.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { NOT_A_START = 0, ENTERABLE = 1, INSIDE = 2 };
+enum { MAX_BRANCHES = 512 };
+
+struct verifier {
+	const uint8_t *code;
+	size_t len;
+	uint32_t mode;
+	cs_insn *in;
+	const char *wrong;
+
+	enum kind last;
+	uint8_t rebased;   /* USES_*: registers that hold 64-bit addresses now */
+	bool rcx_saved;    /* R9 has the guest's ECX */
+	bool dead;         /* the instruction before was a jump */
+	int64_t rcx_zero;  /* where the open JRCXZ leads; -1: none is open */
+
+	uint8_t start[CCF_MAX_BYTES];
+	struct {
+		uint16_t from, to;
+	} branch[MAX_BRANCHES];
+	unsigned branches;
+};
+
+#define BIT(k) (1ull << (k))
+
+/* Kinds that are fine only directly behind certain others, and kinds that call for a certain next one. */
+static const struct {
+	uint64_t after, before;
+} grammar[K_COUNT] = {
+	[K_SAVE_RSP] = {0, BIT(K_HOST_RSP)},
+	[K_HOST_RSP] = {BIT(K_SAVE_RSP), BIT(K_PUSHFQ)},
+	[K_PUSHFQ] = {BIT(K_HOST_RSP), BIT(K_POP_R8)},
+	[K_POP_R8] = {BIT(K_PUSHFQ), BIT(K_RESTORE_RSP)},
+	[K_RESTORE_RSP] = {BIT(K_POP_R8), 0},
+	[K_WINDOW] = {0, BIT(K_BASE_RSI) | BIT(K_BASE_RDI)},
+	[K_BASE_RSI] = {BIT(K_WINDOW), BIT(K_BASE_RDI) | BIT(K_STRING)},
+	[K_BASE_RDI] = {BIT(K_WINDOW) | BIT(K_BASE_RSI), BIT(K_STRING)},
+	[K_STRING] = {BIT(K_BASE_RSI) | BIT(K_BASE_RDI), BIT(K_CUT_RSI) | BIT(K_CUT_RDI)},
+	[K_NEXT_R9] = {BIT(K_IMM_R8), BIT(K_IMM_R10)},
+	[K_IMM_R10] = {BIT(K_NEXT_R9), BIT(K_JUMP_CALLOUT)},
+	[K_JUMP_CALLOUT] = {BIT(K_IMM_R10), 0},
+	[K_JUMP_TABLE] = {BIT(K_INDEX_R9), 0},
+	[K_JUMP_SLOT] = {BIT(K_IMM_R8), 0},
+	[K_JUMP_EXIT] = {BIT(K_IMM_R9), 0},
+	[K_JUMP_LEAVE] = {BIT(K_IMM_R8), 0},
+	[K_JUMP_MISS] = {BIT(K_RESTORE_RCX), 0},
+	[K_RDTSC] = {0, BIT(K_STORE_TSC)},
+};
+
+static bool ends_flow(enum kind k)
+{
+	return k == K_JUMP || (k >= K_JUMP_TABLE && k <= K_JUMP_CALLOUT);
+}
+
+/* ---------------------------------- sequences ---------------------------------- */
+
+static const char *check_grammar(const struct verifier *v, const struct vinsn *i)
+{
+	if (grammar[v->last].before && !(grammar[v->last].before & BIT(i->kind)))
+		return "sequence broken off";
+	if (grammar[i->kind].after && !(grammar[i->kind].after & BIT(v->last)))
+		return "outside of its sequence";
+	return NULL;
+}
+
+static const char *check_rebasing(struct verifier *v, const struct vinsn *i)
+{
+	switch (i->kind) {
+	case K_WINDOW:
+		return v->rebased ? "rebased twice" : NULL;
+	case K_BASE_RSI:
+		v->rebased |= USES_RSI;
+		return NULL;
+	case K_BASE_RDI:
+		v->rebased |= USES_RDI;
+		return NULL;
+	case K_STRING:
+		return v->rebased == i->string ? NULL : "string registers not rebased, or too many of them";
+	case K_CUT_RSI:
+		v->rebased &= (uint8_t)~USES_RSI;
+		return NULL;
+	case K_CUT_RDI:
+		v->rebased &= (uint8_t)~USES_RDI;
+		return NULL;
+	default:
+		return v->rebased ? "string register left with a host address" : NULL;
+	}
+}
+
+/* While R9 holds the guest's ECX nothing may fault, branch elsewhere, or touch R9. */
+static const char *check_while_saved(const struct vinsn *i)
+{
+	if (i->guest_memory)
+		return "guest memory touched while ECX is borrowed";
+	if (i->writes_r9)
+		return "R9 overwritten while it holds ECX";
+	if (i->kind == K_JCC || i->kind == K_JUMP || i->kind == K_JUMP_CALLOUT || i->kind == K_JUMP_TABLE ||
+	    i->kind == K_JUMP_SLOT || i->kind == K_JUMP_EXIT)
+		return "branch while ECX is borrowed";
+	return NULL;
+}
+
+static const char *open_jrcxz(struct verifier *v, const struct vinsn *i)
+{
+	if (!v->rcx_saved || v->rcx_zero >= 0)
+		return "JRCXZ without ECX saved";
+	if (i->target <= (int64_t)v->in->address)
+		return "JRCXZ backwards";
+	v->rcx_zero = i->target;
+	return NULL;
+}
+
+static const char *check_borrowed_rcx(struct verifier *v, const struct vinsn *i)
+{
+	int64_t here = (int64_t)v->in->address;
+
+	if (v->rcx_zero >= 0 && here > v->rcx_zero)
+		return "JRCXZ into an instruction";
+	if (here == v->rcx_zero) {
+		if (i->kind != K_RESTORE_RCX || (!v->dead && !v->rcx_saved))
+			return "JRCXZ does not lead to restoring ECX";
+		v->rcx_zero = -1;
+		v->rcx_saved = false;
+		return NULL;
+	}
+	if (v->dead && v->rcx_zero >= 0)
+		return "code that cannot be reached while ECX is borrowed";
+	if (i->kind == K_SAVE_RCX) {
+		if (v->rcx_saved || v->rcx_zero >= 0)
+			return "ECX saved twice";
+		v->rcx_saved = true;
+		return NULL;
+	}
+	if (i->kind == K_JRCXZ)
+		return open_jrcxz(v, i);
+	if (i->kind == K_RESTORE_RCX) {
+		if (!v->rcx_saved)
+			return "ECX restored without having been saved";
+		v->rcx_saved = false;
+		return NULL;
+	}
+	if (v->rcx_saved && ends_flow(i->kind))
+		return "leaves while ECX is borrowed";
+	return v->rcx_saved || v->rcx_zero >= 0 ? check_while_saved(i) : NULL;
+}
+
+/* May a branch lead here? Not behind the first instruction of a sequence. */
+static void mark_start(struct verifier *v, const struct vinsn *i)
+{
+	bool borrowed = v->rcx_saved || v->rcx_zero >= 0;
+	bool inside = grammar[i->kind].after || grammar[v->last].before || borrowed || v->rebased;
+
+	v->start[v->in->address] = inside ? INSIDE : ENTERABLE;
+}
+
+/* ---------------------------------- branches ---------------------------------- */
+
+static const char *record_branch(struct verifier *v, const struct vinsn *i)
+{
+	if (i->kind != K_JUMP && i->kind != K_JCC && i->kind != K_NEXT_R9)
+		return NULL; /* JRCXZ is a matter of check_borrowed_rcx */
+	if (i->target < 0 || i->target >= (int64_t)v->len)
+		return "branch out of the code";
+	if (v->branches == MAX_BRANCHES)
+		return "too many branches";
+	v->branch[v->branches].from = (uint16_t)v->in->address;
+	v->branch[v->branches++].to = (uint16_t)i->target;
+	return NULL;
+}
+
+static bool check_targets(struct verifier *v, char *err, size_t errlen)
+{
+	for (unsigned n = 0; n < v->branches; n++) {
+		if (v->start[v->branch[n].to] == ENTERABLE)
+			continue;
+		snprintf(err, errlen, "+%#x: branch to +%#x, which is %s", v->branch[n].from, v->branch[n].to,
+			 v->start[v->branch[n].to] == INSIDE ? "inside a sequence" : "not an instruction");
+		return false;
+	}
+	return true;
+}
+
+/* ---------------------------------- the pass ---------------------------------- */
+
+static const char *check_one(struct verifier *v)
+{
+	struct vinsn i;
+	const char *wrong = verify_insn(v->in, v->mode, &i);
+
+	if (!wrong)
+		mark_start(v, &i);
+	if (!wrong)
+		wrong = check_grammar(v, &i);
+	if (!wrong)
+		wrong = check_rebasing(v, &i);
+	if (!wrong)
+		wrong = check_borrowed_rcx(v, &i);
+	if (!wrong)
+		wrong = record_branch(v, &i);
+	v->last = i.kind;
+	v->dead = ends_flow(i.kind);
+	return wrong;
+}
+
+static const char *check_end(const struct verifier *v)
+{
+	if (!v->dead)
+		return "runs off its end";
+	if (v->rcx_zero >= 0 || v->rcx_saved || v->rebased)
+		return "ends within a sequence";
+	return NULL;
+}
+
+static csh decoder(cs_insn **in)
+{
+	static csh handle;
+	static cs_insn *insn;
+
+	if (!insn && cs_open(CS_ARCH_X86, CS_MODE_64, &handle) == CS_ERR_OK) {
+		cs_option(handle, CS_OPT_DETAIL, CS_OPT_ON);
+		insn = cs_malloc(handle);
+	}
+	*in = insn;
+	return handle;
+}
+
+static bool refuse(const struct verifier *v, bool decoded, char *err, size_t errlen)
+{
+	const cs_insn *in = v->in;
+	int n;
+
+	if (!decoded) {
+		snprintf(err, errlen, "cannot be decoded");
+		return false;
+	}
+	n = snprintf(err, errlen, "+%#x: %s %s (", (unsigned)in->address, in->mnemonic, in->op_str);
+	for (unsigned i = 0; i < in->size && n > 0 && (size_t)n < errlen; i++)
+		n += snprintf(err + n, errlen - (size_t)n, "%s%02x", i ? " " : "", in->bytes[i]);
+	if (n > 0 && (size_t)n < errlen)
+		snprintf(err + n, errlen - (size_t)n, "): %s", v->wrong);
+	return false;
+}
 
 bool verify_code(const uint8_t *code, size_t len, uint32_t mode, char *err, size_t errlen)
 {
-	return true;
+	static struct verifier v;
+	const uint8_t *p = code;
+	size_t left = len;
+	uint64_t at = 0;
+	csh handle;
+
+	memset(&v, 0, sizeof(v));
+	v = (struct verifier){.code = code, .len = len, .mode = mode, .rcx_zero = -1};
+	handle = decoder(&v.in);
+	if (!v.in || len == 0 || len > CCF_MAX_BYTES) {
+		snprintf(err, errlen, v.in ? "code of %zu bytes" : "no decoder (%zu)", len);
+		return false;
+	}
+	while (left && cs_disasm_iter(handle, &p, &left, &at, v.in)) {
+		v.wrong = check_one(&v);
+		if (v.wrong)
+			return refuse(&v, true, err, errlen);
+	}
+	if (left) {
+		snprintf(err, errlen, "+%#x: bytes %02x %02x %02x... are no instruction", (unsigned)at, p[0],
+			 left > 1 ? p[1] : 0, left > 2 ? p[2] : 0);
+		return false;
+	}
+	v.wrong = check_end(&v);
+	if (v.wrong)
+		return refuse(&v, true, err, errlen);
+	return check_targets(&v, err, errlen);
 }

@@ -1,0 +1,86 @@
+/*
+ * Inside the verifier (verify.c, verify_insn.c, verify_table.c).
+ *
+ * Each emitted instruction has a kind. Most are plain: harmless wherever they stand. The others are
+ * harmless only within a sequence, so the kinds have a grammar, which verify.c checks:
+ *
+ *   mov r9,rsp | mov rsp,[host_rsp] | pushfq | pop r8 | mov rsp,r9      PUSHFD
+ *   mov r8,[window] | lea rsi,[r8+rsi] | lea rdi,[r8+rdi] | string | mov esi,esi | mov edi,edi
+ *   movzx r9d,r8w | jmp [r13+r9*8]                                      indirect branch
+ *   mov r8d,imm | lea r9,[rip+d] | mov r10d,imm | jmp [callout stub]     callout
+ *   mov r9,rcx ... jrcxz ... mov rcx,r9                                  test without flags
+ */
+#ifndef RINGFENCE_TRANSLATOR_VERIFY_H
+#define RINGFENCE_TRANSLATOR_VERIFY_H
+
+#include "translator/internal.h"
+
+#include <capstone/capstone.h>
+
+enum kind {
+	K_PLAIN,
+	K_JUMP,      /* direct jump, not conditional */
+	K_JCC,       /* direct branch, conditional (LOOP and JECXZ too) */
+	K_SAVE_RCX,
+	K_RESTORE_RCX,
+	K_JRCXZ,
+	K_SAVE_RSP,
+	K_HOST_RSP,
+	K_PUSHFQ,
+	K_POP_R8,
+	K_RESTORE_RSP,
+	K_WINDOW,
+	K_BASE_RSI,
+	K_BASE_RDI,
+	K_STRING,
+	K_CUT_RSI,
+	K_CUT_RDI,
+	K_IMM_R8,
+	K_IMM_R9,
+	K_IMM_R10,
+	K_NEXT_R9,   /* lea r9, [rip + d] */
+	K_INDEX_R9,
+	K_JUMP_TABLE,
+	K_JUMP_SLOT, /* jmp [r13 + constant] */
+	K_JUMP_EXIT,
+	K_JUMP_MISS,
+	K_JUMP_LEAVE,
+	K_JUMP_CALLOUT,
+	K_RDTSC,
+	K_STORE_TSC,
+	K_COUNT,
+};
+
+/* Which of RSI and RDI a string instruction uses, or has been rebased. */
+enum { USES_RSI = 1, USES_RDI = 2 };
+
+/* What verify_insn finds out about one instruction. */
+struct vinsn {
+	enum kind kind;
+	bool guest_memory; /* may fault */
+	bool writes_r9;
+	uint8_t string;    /* K_STRING: USES_* */
+	int64_t target;    /* direct branches and K_NEXT_R9: offset in the code */
+};
+
+/* Legacy prefixes and REX, scanned without Capstone's help. */
+struct vprefix {
+	bool gs, addr32, op16, rep, lock;
+	uint8_t rex;
+	uint8_t opcode; /* first byte behind them */
+};
+
+/* Classify and check one instruction by itself. Null: accepted; else the rule that it breaks. */
+const char *verify_insn(const cs_insn *, uint32_t mode, struct vinsn *);
+
+/* ---- verify_table.c ---- */
+bool verify_id_allowed(const cs_insn *);
+
+enum reg_class { RC_NONE, RC_GUEST8, RC_GUEST16, RC_GUEST32, RC_GUEST64, RC_SCRATCH, RC_PINNED, RC_VECTOR, RC_BAD };
+enum reg_class verify_reg_class(unsigned reg);
+
+enum { FIELD_READ = 1, FIELD_WRITE = 2 };
+/* Rights to a field of struct tcx (R14) or struct cpu (R15), by exact offset and size; 0: none. */
+unsigned verify_field_rights(bool tcx, int64_t disp, unsigned size);
+
+#endif
