@@ -135,6 +135,46 @@ static void extend_slots(struct fill *f)
 	}
 }
 
+/* ---- code pages in a writable run ---- */
+
+static uint64_t file_page(const struct fill *f, uint32_t p)
+{
+	return physmap_file_offset(f->m->pm, gpa(frame_of(f, p) << PAGE_SHIFT)) >> PAGE_SHIFT;
+}
+
+static unsigned count_stretches(const struct physmap *pm, uint64_t first, uint64_t last)
+{
+	unsigned n = 0;
+
+	while ((first = code_pages_next(pm, first, last, true)) <= last) {
+		first = code_pages_next(pm, first, last, false);
+		n++;
+	}
+	return n;
+}
+
+/* Each stretch of code pages costs a system call and two host mappings: keep the nearest few on each side. */
+static void clip_code(struct fill *f)
+{
+	const struct physmap *pm = f->m->pm;
+	uint64_t first = file_page(f, f->lo), page = first + (f->page - f->lo), last = first + (f->hi - f->lo);
+	uint64_t at = first, keep = first;
+
+	for (unsigned n = count_stretches(pm, first, page); n > FILL_STRETCHES; n--) {
+		at = code_pages_next(pm, at, page, true);
+		keep = at = code_pages_next(pm, at, page, false);
+	}
+	f->lo += (uint32_t)(keep - first);
+	at = page + 1;
+	for (unsigned n = 0; at <= last; n++) {
+		at = code_pages_next(pm, at, last, true);
+		if (n == FILL_STRETCHES)
+			break;
+		at = code_pages_next(pm, at, last, false);
+	}
+	f->hi = f->page + (uint32_t)((at <= last ? at - 1 : last) - page);
+}
+
 /* ---- committing ---- */
 
 /*
@@ -167,7 +207,7 @@ static void commit(struct fill *f)
 {
 	const uint8_t *table = NULL;
 	uint32_t flags = SH_R | (f->nowp ? SH_NOWP : 0);
-	uint64_t file = physmap_file_offset(f->m->pm, gpa(frame_of(f, f->lo) << PAGE_SHIFT)) >> PAGE_SHIFT;
+	uint64_t file = file_page(f, f->lo);
 	uint64_t file_last = file + (f->hi - f->lo);
 	uint64_t code = code_pages_next(f->m->pm, file, file_last, true);
 
@@ -201,6 +241,8 @@ static bool map_run(struct fill *f)
 		else
 			extend_ptes(f);
 	}
+	if (f->write && f->lo != f->hi)
+		clip_code(f);
 	if (!window_map(f->m, f->w, f->lo, f->hi - f->lo + 1, frame_of(f, f->lo), f->write))
 		return false;
 	commit(f);
@@ -254,7 +296,8 @@ static void decide_rights(struct fill *f, bool user, bool write, enum page_kind 
 	f->k.write = f->k.write && rw;
 }
 
-static bool fill_page(struct mmu *m, bool user, uint32_t va, bool write, const struct walk *k, enum page_kind kind)
+static bool fill_page(struct mmu *m, bool user, uint32_t va, bool write, const struct walk *k,
+		      enum page_kind kind)
 {
 	struct fill f = {.m = m, .k = *k, .page = va >> PAGE_SHIFT, .gfn = k->gpa.v >> PAGE_SHIFT};
 	uint32_t word;

@@ -122,7 +122,11 @@ bool walk_large_frame(const struct cpu *, uint64_t pde, uint64_t *gfn);
 #define WINDOW_STRIDE (1ull << 33)
 #define WINDOW_PAGES (1u << 20)
 #define RUN_LIMIT ((64u << 20) >> PAGE_SHIFT)
-enum { MAX_SLOTS = 2048 };
+enum {
+	MAX_SLOTS = 2048,
+	FILL_STRETCHES = 8,                    /* stretches of code pages a writable run may hold on either side */
+	FILL_SLACK = 2 * 2 * FILL_STRETCHES + 8, /* host mappings one fill may add */
+};
 
 /* Shadow words: guest frame number << 8 | flags. */
 enum {

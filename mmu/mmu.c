@@ -18,8 +18,6 @@
 #include <string.h>
 
 enum { DEFAULT_USER_WINDOWS = 32, HEADROOM = 2000, DEFAULT_MAX_MAP_COUNT = 65530 };
-/* A fill adds at most a few mappings beyond code stretches; those make the count overshoot, hence the headroom. */
-enum { FILL_SLACK = 8 };
 
 /* ---- finding the mmu of a cpu: set at creation, read by cpu_ops ---- */
 
@@ -40,7 +38,7 @@ struct mmu *mmu_of(struct cpu *c)
 static bool enroll(struct cpu *c, struct mmu *m)
 {
 	for (unsigned i = 0; i < MAX_MMUS; i++) {
-		if (registry[i].cpu)
+		if (registry[i].cpu && registry[i].cpu != c)
 			continue;
 		registry[i].cpu = c;
 		registry[i].mmu = m;
@@ -100,7 +98,8 @@ static unsigned space_count(const struct mmu_config *config)
 	return users < MMU_MAX_SPACES ? users + 1 : MMU_MAX_SPACES;
 }
 
-struct mmu *mmu_create(struct physmap *pm, struct cpu *c, const struct mmu_config *config, char *err, size_t errlen)
+struct mmu *mmu_create(struct physmap *pm, struct cpu *c, const struct mmu_config *config, char *err,
+		       size_t errlen)
 {
 	struct mmu *m = calloc(1, sizeof(*m));
 

@@ -1,9 +1,10 @@
 /*
  * Reverse map: where is this guest frame mapped writable?
  *
- * Asked once for each page that becomes code. Whenever pages become writable in a window their extent is appended to
- * the bucket of its 4 MiB of guest-physical space; nothing is removed when they go, because the shadow tables
- * tell whether an extent still holds. A bucket that is full first loses what no longer holds.
+ * Asked once for each page that becomes code. Whenever pages become writable in a window
+ * their extent is appended to the bucket of its 4 MiB of guest-physical space; nothing is
+ * removed when they go, because the shadow tables tell whether an extent still holds. A
+ * bucket that is full first loses what no longer holds.
  */
 #include "mmu/internal.h"
 

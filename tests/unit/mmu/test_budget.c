@@ -75,7 +75,7 @@ static void test_lru_user_windows_go_first(void **state)
 	struct env e;
 	uint32_t v;
 
-	env_open(&e, 32 * MIB, 4, 100);
+	env_open(&e, 32 * MIB, 4, 130);
 	scattered(&e);
 	poke32(&e, 0x50000, 0x20000 | PWUAD);
 	set_paging(&e, PD, 0, true);
