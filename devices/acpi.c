@@ -1,6 +1,7 @@
 /*
- * The ACPI power management block: PM1a event and control registers and the PM timer (ACPI: "ACPI Hardware
- * Specification"). The machine is always in ACPI mode: SCI_EN reads as one and there is no SMI command port.
+ * The ACPI power management block: PM1a event and control registers and the PM timer (ACPI: "ACPI
+ * Hardware Specification"). The machine is always in ACPI mode: SCI_EN reads as one and there is no
+ * SMI command port.
  *
  * Invariant: SCI is asserted exactly while a status bit and its enable bit are both set.
  */
@@ -9,12 +10,23 @@
 
 #define PM_TIMER_HZ 3579545
 
-enum { STS_TIMER = 1 << 0, STS_GLOBAL = 1 << 5, STS_POWER_BUTTON = 1 << 8, STS_RTC = 1 << 10, STS_WAKE = 1 << 15 };
+enum {
+	STS_TIMER = 1 << 0,
+	STS_GLOBAL = 1 << 5,
+	STS_POWER_BUTTON = 1 << 8,
+	STS_RTC = 1 << 10,
+	STS_WAKE = 1 << 15
+};
 enum {
 	STS_ALL = STS_TIMER | 1 << 4 | STS_GLOBAL | STS_POWER_BUTTON | 1 << 9 | STS_RTC | STS_WAKE,
 	EN_ALL = STS_TIMER | STS_GLOBAL | STS_POWER_BUTTON | 1 << 9 | STS_RTC,
 };
-enum { CNT_SCI_EN = 1 << 0, CNT_BM_RLD = 1 << 1, CNT_SLEEP_TYPE = 7 << 10, CNT_SLEEP_ENABLE = 1 << 13 };
+enum {
+	CNT_SCI_EN = 1 << 0,
+	CNT_BM_RLD = 1 << 1,
+	CNT_SLEEP_TYPE = 7 << 10,
+	CNT_SLEEP_ENABLE = 1 << 13
+};
 
 struct acpi {
 	struct machine *m;
@@ -38,7 +50,9 @@ static void update(struct acpi *s)
 		s->status |= STS_TIMER;
 	s->seen_half = half;
 	if (s->enable & STS_TIMER)
-		machine_timer_set(s->timer, (int64_t)(((__int128)(half + 1) << 31) * NS_PER_SEC / PM_TIMER_HZ) + 1);
+		machine_timer_set(
+			s->timer,
+			(int64_t)(((__int128)(half + 1) << 31) * NS_PER_SEC / PM_TIMER_HZ) + 1);
 	else
 		machine_timer_cancel(s->timer);
 	line_set(&s->sci, s->status & s->enable & EN_ALL);
@@ -62,8 +76,10 @@ static uint32_t dword(struct acpi *s, unsigned offset)
 	case 0:
 		update(s);
 		return s->status | (uint32_t)s->enable << 16;
-	case 4: return s->control | CNT_SCI_EN;
-	default: return (uint32_t)pm_ticks(s);
+	case 4:
+		return s->control | CNT_SCI_EN;
+	default:
+		return (uint32_t)pm_ticks(s);
 	}
 }
 
@@ -114,7 +130,7 @@ static void pm_write(void *opaque, uint16_t port, unsigned size, uint32_t value)
 	update(s);
 }
 
-static const struct io_ops pm_ops = { pm_read, pm_write, 4 };
+static const struct io_ops pm_ops = {pm_read, pm_write, 4};
 
 static void reset(void *opaque)
 {

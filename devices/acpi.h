@@ -1,12 +1,13 @@
-/* Where the ACPI power management block is: shared by the chip (acpi.c) and the tables (acpi_tables.c). */
+/* Where the ACPI power management block is: shared by the chip (acpi.c) and the tables
+ * (acpi_tables.c). */
 #ifndef RINGFENCE_DEVICES_ACPI_H
 #define RINGFENCE_DEVICES_ACPI_H
 
 #include "devices/machine.h"
 
 /*
- * Where QEMU's PC has them, and with the same sleep type: small guests power off with OUT 604h, 2000h
- * without reading any table.
+ * Where QEMU's PC has them, and with the same sleep type: small guests power off with OUT 604h,
+ * 2000h without reading any table.
  */
 enum {
 	ACPI_PM1_EVENT = 0x600, /* status, enable */
@@ -17,7 +18,7 @@ enum {
 };
 
 enum { LAPIC_ID = 0, IOAPIC_ID = 1 };
-#define LAPIC_ADDRESS 0xfee00000u
+#define LAPIC_ADDRESS  0xfee00000u
 #define IOAPIC_ADDRESS 0xfec00000u
 
 /* The interrupt of a PCI device's pin (0: INTA#), the same with and without APIC. */
@@ -27,10 +28,11 @@ static inline unsigned pci_irq(unsigned slot, unsigned pin)
 }
 
 /*
- * Build all ACPI tables except the RSDP in `rom`, which the guest sees at `base`; returns the bytes used, 0 when they do not fit.
- * `rsdp` (36 bytes) is filled in.
+ * Build all ACPI tables except the RSDP in `rom`, which the guest sees at `base`; returns the bytes
+ * used, 0 when they do not fit. `rsdp` (36 bytes) is filled in.
  */
-size_t acpi_tables_build(const struct machine *, uint8_t *rom, size_t size, uint32_t base, uint8_t rsdp[36]);
+size_t acpi_tables_build(const struct machine *, uint8_t *rom, size_t size, uint32_t base,
+			 uint8_t rsdp[36]);
 /* The DSDT's AML without its header; the bytes used, 0 when they do not fit. */
 size_t acpi_dsdt_build(const struct machine *, uint8_t *out, size_t size);
 /* MP configuration table and floating pointer (mptable.c). */

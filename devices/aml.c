@@ -1,18 +1,32 @@
 /*
- * AML encoding (ACPI: "ACPI Machine Language (AML) Specification" and "Resource Data Types for ACPI").
+ * AML encoding (ACPI: "ACPI Machine Language (AML) Specification" and "Resource Data Types for
+ * ACPI").
  *
- * A package length counts itself, and its own size depends on it: aml_end closes a construct by moving its
- * contents up by the length's size, which is known only then.
+ * A package length counts itself, and its own size depends on it: aml_end closes a construct by
+ * moving its contents up by the length's size, which is known only then.
  */
 #include "devices/aml.h"
 
 #include <string.h>
 
 enum {
-	OP_NAME = 0x08, OP_BYTE = 0x0a, OP_WORD = 0x0b, OP_DWORD = 0x0c, OP_SCOPE = 0x10, OP_BUFFER = 0x11,
-	OP_PACKAGE = 0x12, OP_EXTENDED = 0x5b, OP_DEVICE = 0x82,
+	OP_NAME = 0x08,
+	OP_BYTE = 0x0a,
+	OP_WORD = 0x0b,
+	OP_DWORD = 0x0c,
+	OP_SCOPE = 0x10,
+	OP_BUFFER = 0x11,
+	OP_PACKAGE = 0x12,
+	OP_EXTENDED = 0x5b,
+	OP_DEVICE = 0x82,
 };
-enum { RES_IRQ = 0x22, RES_IO = 0x47, RES_END = 0x79, RES_DWORD_SPACE = 0x87, RES_WORD_SPACE = 0x88 };
+enum {
+	RES_IRQ = 0x22,
+	RES_IO = 0x47,
+	RES_END = 0x79,
+	RES_DWORD_SPACE = 0x87,
+	RES_WORD_SPACE = 0x88
+};
 enum { MIN_FIXED = 0x04, MAX_FIXED = 0x08 };
 
 void aml_bytes(struct aml *a, const void *bytes, size_t n)
@@ -80,7 +94,8 @@ static unsigned hex_digit(char c)
 /* Three letters of five bits and four hexadecimal digits, stored with the bytes swapped. */
 void aml_hid(struct aml *a, const char *id)
 {
-	uint32_t v = (uint32_t)(id[0] & 31) << 26 | (uint32_t)(id[1] & 31) << 21 | (uint32_t)(id[2] & 31) << 16;
+	uint32_t v = (uint32_t)(id[0] & 31) << 26 | (uint32_t)(id[1] & 31) << 21 |
+		     (uint32_t)(id[2] & 31) << 16;
 
 	for (unsigned i = 0; i < 4; i++)
 		v |= hex_digit(id[3 + i]) << (12 - 4 * i);
@@ -99,7 +114,7 @@ static aml_mark begin(struct aml *a, const uint8_t *op, size_t n)
 
 aml_mark aml_scope(struct aml *a, const char *name)
 {
-	aml_mark mark = begin(a, (const uint8_t[]){ OP_SCOPE }, 1);
+	aml_mark mark = begin(a, (const uint8_t[]){OP_SCOPE}, 1);
 
 	aml_name_string(a, name);
 	return mark;
@@ -107,7 +122,7 @@ aml_mark aml_scope(struct aml *a, const char *name)
 
 aml_mark aml_device(struct aml *a, const char *name)
 {
-	aml_mark mark = begin(a, (const uint8_t[]){ OP_EXTENDED, OP_DEVICE }, 2);
+	aml_mark mark = begin(a, (const uint8_t[]){OP_EXTENDED, OP_DEVICE}, 2);
 
 	aml_name_string(a, name);
 	return mark;
@@ -115,7 +130,7 @@ aml_mark aml_device(struct aml *a, const char *name)
 
 aml_mark aml_package(struct aml *a, uint8_t elements)
 {
-	aml_mark mark = begin(a, (const uint8_t[]){ OP_PACKAGE }, 1);
+	aml_mark mark = begin(a, (const uint8_t[]){OP_PACKAGE}, 1);
 
 	aml_byte(a, elements);
 	return mark;
@@ -138,12 +153,15 @@ void aml_end(struct aml *a, aml_mark mark)
 	size_t body = a->len - mark;
 
 	if (body + 1 <= 0x3f) {
-		insert(a, mark, (const uint8_t[]){ (uint8_t)(body + 1) }, 1);
+		insert(a, mark, (const uint8_t[]){(uint8_t)(body + 1)}, 1);
 	} else {
-		/* two or three bytes: the first holds the number of further ones and the low four bits */
+		/* two or three bytes: the first holds the number of further ones and the low four
+		 * bits */
 		size_t extra = body + 2 <= 0xfff ? 1 : 2, total = body + 1 + extra;
-		insert(a, mark, (const uint8_t[]){ (uint8_t)(extra << 6 | (total & 15)), (uint8_t)(total >> 4),
-						   (uint8_t)(total >> 12) }, 1 + extra);
+		insert(a, mark,
+		       (const uint8_t[]){(uint8_t)(extra << 6 | (total & 15)),
+					 (uint8_t)(total >> 4), (uint8_t)(total >> 12)},
+		       1 + extra);
 	}
 }
 
@@ -152,7 +170,7 @@ void aml_end(struct aml *a, aml_mark mark)
 aml_mark aml_resources(struct aml *a)
 {
 	aml_name(a, "_CRS");
-	return begin(a, (const uint8_t[]){ OP_BUFFER }, 1);
+	return begin(a, (const uint8_t[]){OP_BUFFER}, 1);
 }
 
 void aml_resources_end(struct aml *a, aml_mark mark)
@@ -161,7 +179,7 @@ void aml_resources_end(struct aml *a, aml_mark mark)
 	aml_byte(a, 0); /* checksum zero: not used */
 	/* a buffer is its size, as an integer object, and the bytes */
 	size_t n = a->len - mark;
-	insert(a, mark, (const uint8_t[]){ OP_WORD, (uint8_t)n, (uint8_t)(n >> 8) }, 3);
+	insert(a, mark, (const uint8_t[]){OP_WORD, (uint8_t)n, (uint8_t)(n >> 8)}, 3);
 	aml_end(a, mark);
 }
 

@@ -1,6 +1,6 @@
 /*
- * A builder of ACPI Machine Language: appends encoded objects to a buffer. Running out of room sets `full`
- * and drops the rest; the caller looks once, at the end.
+ * A builder of ACPI Machine Language: appends encoded objects to a buffer. Running out of room sets
+ * `full` and drops the rest; the caller looks once, at the end.
  */
 #ifndef RINGFENCE_DEVICES_AML_H
 #define RINGFENCE_DEVICES_AML_H

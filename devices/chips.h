@@ -1,14 +1,15 @@
 /*
  * Constructors of the chips, and the few entries machine.c needs to wire them.
  *
- * Constructors return null or false only when the host is out of memory. What they allocate belongs to the machine.
+ * Constructors return null or false only when the host is out of memory. What they allocate belongs
+ * to the machine.
  */
 #ifndef RINGFENCE_DEVICES_CHIPS_H
 #define RINGFENCE_DEVICES_CHIPS_H
 
 #include "devices/machine.h"
 
-/* Character devices (uart16550.c, debugcon.c, debug_exit.c) and the keyboard controller (i8042.c). */
+/* Character devices (uart16550.c, debugcon.c, debug_exit.c), keyboard controller (i8042.c). */
 bool uart16550_new(struct machine *, unsigned index, struct chardev *);
 bool i8042_new(struct machine *);
 bool debugcon_new(struct machine *, uint16_t port, struct chardev *);

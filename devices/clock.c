@@ -3,8 +3,8 @@
  *
  * Virtual time is CLOCK_MONOTONIC less the time spent paused. It starts at 0, frozen, and runs
  * between machine_start and machine_stop. Timers are one-shot, in a binary heap by deadline; the
- * I/O thread runs them under the machine lock. Deadlines are ideal times: a periodic chip sets its next
- * deadline from the last one, so lateness never accumulates.
+ * I/O thread runs them under the machine lock. Deadlines are ideal times: a periodic chip sets its
+ * next deadline from the last one, so lateness never accumulates.
  *
  * Tests take the clock off the host (machine_clock_fake) and move it by hand.
  */
@@ -133,7 +133,7 @@ struct timer *machine_timer_new(struct machine *m, void (*fn)(void *opaque), voi
 
 	if (!t)
 		return NULL;
-	*t = (struct timer){ .m = m, .fn = fn, .opaque = opaque };
+	*t = (struct timer){.m = m, .fn = fn, .opaque = opaque};
 	machine_lock(m);
 	bool room = reserve(&m->clock);
 	if (room) {

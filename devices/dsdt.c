@@ -1,24 +1,26 @@
 /*
  * The DSDT: what is on the board that cannot be probed. As ASL:
  *
- *	Name (_S5, Package () { 0, 0, 0, 0 })
- *	Scope (_SB) {
- *		Device (PCI0) {
- *			Name (_HID, EisaId ("PNP0A03"))  Name (_ADR, 0)  Name (_UID, 0)
- *			Name (_CRS, ResourceTemplate () {
- *				WordBusNumber (0..FF)  IO (CF8..CFF)  WordIO (0..CF7)  WordIO (D00..FFFF)
- *				DWordMemory (A0000..BFFFF, Cacheable)  DWordMemory (hole..FEBFFFFF, NonCacheable) })
- *			Name (_PRT, Package () { Package () { slot << 16 | FFFF, pin, 0, irq }, ... })
- *			Device (ISA) {
- *				Name (_ADR, 00010000h)
- *				Device (RTC) { EisaId ("PNP0B00")  IO (70, 2)  IRQ {8} }
- *				... the interrupt controller, timer, keyboard and coprocessor alike ...
- *				Device (COM1) { EisaId ("PNP0501")  Name (_UID, 1)  IO (3F8, 8)  IRQ {4} }
- *			}
- *		}
- *	}
+ *   Name (_S5, Package () { 0, 0, 0, 0 })
+ *   Scope (_SB) {
+ *     Device (PCI0) {
+ *       Name (_HID, EisaId ("PNP0A03"))  Name (_UID, 0)
+ *       Name (_CRS, ResourceTemplate () {
+ *         WordBusNumber (0..FF)  IO (CF8..CFF)  WordIO (0..CF7)  WordIO (D00..FFFF)
+ *         DWordMemory (A0000..BFFFF, Cacheable)
+ *         DWordMemory (E0000000..FEBFFFFF, NonCacheable) })
+ *       Name (_PRT, Package () { Package () { slot << 16 | FFFF, pin, 0, irq }, ... })
+ *       Device (ISA) {
+ *         Name (_ADR, 00010000h)
+ *         Device (RTC) { EisaId ("PNP0B00")  IO (70, 2)  IRQ {8} }
+ *         ... the interrupt controller, timer, keyboard and coprocessor alike ...
+ *         Device (COM1) { EisaId ("PNP0501")  Name (_UID, 1)  IO (3F8, 8)  IRQ {4} }
+ *       }
+ *     }
+ *   }
  *
- * The interrupts in _PRT are the same numbers for the 8259 pair and the I/O APIC, so there is no _PIC method.
+ * The interrupts in _PRT are the same numbers for the 8259 pair and the I/O APIC, so there is
+ * no _PIC method.
  */
 #include "devices/acpi.h"
 #include "devices/aml.h"
@@ -40,20 +42,20 @@ struct isa_device {
 };
 
 static const struct isa_device fixed_devices[] = {
-	{ "PIC", "PNP0000", { { 0x20, 2 }, { 0xa0, 2 } }, 2, 0 },
-	{ "TIMR", "PNP0100", { { 0x40, 4 } }, 0, 0 },
-	{ "RTC", "PNP0B00", { { 0x70, 2 } }, IRQ_RTC, 0 },
-	{ "SPKR", "PNP0800", { { 0x61, 1 } }, -1, 0 },
-	{ "KBD", "PNP0303", { { 0x60, 1 }, { 0x64, 1 } }, IRQ_KBD, 0 },
-	{ "MOU", "PNP0F13", { { 0 } }, 12, 0 },
-	{ "FPU", "PNP0C04", { { 0xf0, 1 } }, IRQ_FPU, 0 },
+	{"PIC", "PNP0000", {{0x20, 2}, {0xa0, 2}}, 2, 0},
+	{"TIMR", "PNP0100", {{0x40, 4}}, 0, 0},
+	{"RTC", "PNP0B00", {{0x70, 2}}, IRQ_RTC, 0},
+	{"SPKR", "PNP0800", {{0x61, 1}}, -1, 0},
+	{"KBD", "PNP0303", {{0x60, 1}, {0x64, 1}}, IRQ_KBD, 0},
+	{"MOU", "PNP0F13", {{0}}, 12, 0},
+	{"FPU", "PNP0C04", {{0xf0, 1}}, IRQ_FPU, 0},
 };
 
 static const struct isa_device serial_ports[] = {
-	{ "COM1", "PNP0501", { { 0x3f8, 8 } }, 4, 1 },
-	{ "COM2", "PNP0501", { { 0x2f8, 8 } }, 3, 2 },
-	{ "COM3", "PNP0501", { { 0x3e8, 8 } }, 4, 3 },
-	{ "COM4", "PNP0501", { { 0x2e8, 8 } }, 3, 4 },
+	{"COM1", "PNP0501", {{0x3f8, 8}}, 4, 1},
+	{"COM2", "PNP0501", {{0x2f8, 8}}, 3, 2},
+	{"COM3", "PNP0501", {{0x3e8, 8}}, 4, 3},
+	{"COM4", "PNP0501", {{0x2e8, 8}}, 3, 4},
 };
 
 static void isa_device(struct aml *a, const struct isa_device *d)
@@ -127,7 +129,7 @@ static void root_bridge(struct aml *a, const struct machine *m)
 
 size_t acpi_dsdt_build(const struct machine *m, uint8_t *out, size_t size)
 {
-	struct aml a = { .out = out, .size = size };
+	struct aml a = {.out = out, .size = size};
 
 	aml_name(&a, "\\_S5");
 	aml_mark s5 = aml_package(&a, 4);

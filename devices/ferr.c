@@ -1,6 +1,7 @@
 /*
- * The coprocessor error latch of the PC: a rising FERR# sets it, which raises IRQ 13; a write to port F0h (or F1h, the
- * coprocessor's reset) clears it. The latch, not FERR#, is what the interrupt controller sees.
+ * The coprocessor error latch of the PC: a rising FERR# sets it, which raises IRQ 13; a write to
+ * port F0h (or F1h, the coprocessor's reset) clears it. The latch, not FERR#, is what the interrupt
+ * controller sees.
  */
 #include "devices/chips.h"
 
@@ -23,7 +24,7 @@ static void latch_clear(void *opaque, uint16_t port, unsigned size, uint32_t val
 	line_set(&s->irq, false);
 }
 
-static const struct io_ops ops = { NULL, latch_clear, 1 };
+static const struct io_ops ops = {NULL, latch_clear, 1};
 
 static void reset(void *opaque)
 {

@@ -1,13 +1,14 @@
 /*
- * The 8254 interval timer: channel 0 is IRQ 0, channel 1 is unused, channel 2 is gated and read back
- * through port 61h (speaker, and the calibration loops of operating systems).
+ * The 8254 interval timer: channel 0 is IRQ 0, channel 1 is unused, channel 2 is gated and read
+ * back through port 61h (speaker, and the calibration loops of operating systems).
  *
- * Nothing counts here: a channel remembers at which tick of the 1.193 MHz clock its count was loaded, and what the
- * counter and its output would show is computed when somebody looks. A channel that the gate has stopped keeps
- * the ticks it had counted instead. Only channel 0 has a timer, at the next rising edge of its output.
+ * Nothing counts here: a channel remembers at which tick of the 1.193 MHz clock its count was
+ * loaded, and what the counter and its output would show is computed when somebody looks. A channel
+ * that the gate has stopped keeps the ticks it had counted instead. Only channel 0 has a timer, at
+ * the next rising edge of its output.
  *
- * Deviations: a count is loaded when it is written, not one clock later; channel 0 pulses its interrupt line at each
- * rising edge instead of following the output, except in mode 0.
+ * Deviations: a count is loaded when it is written, not one clock later; channel 0 pulses its
+ * interrupt line at each rising edge instead of following the output, except in mode 0.
  */
 #include "devices/chips.h"
 
@@ -24,12 +25,13 @@ struct channel {
 	bool loaded; /* has a count (modes 1 and 5: and a trigger) since the control word */
 	bool gate;
 	uint32_t count; /* 1..65536 (10000 in BCD) */
-	/* a count that waits: modes 1, 5 for the trigger; modes 2, 3 for the end of the (half) cycle; 0: none */
+	/* a count that waits: modes 1, 5 for the trigger; modes 2, 3 for the end of the (half)
+	 * cycle; 0: none */
 	uint32_t next_count;
 	int64_t switch_at; /* modes 2, 3: tick at which next_count takes over */
 	bool switch_low;   /* mode 3: it takes over in the low half of its cycle */
-	int64_t start;     /* tick of the load */
-	int64_t stood;     /* ticks counted before the gate stopped it */
+	int64_t start;	   /* tick of the load */
+	int64_t stood;	   /* ticks counted before the gate stopped it */
 	bool write_high, read_high;
 	uint8_t low_written;
 	uint8_t latched; /* bytes of the latched count still to be read, as RW_* bits */
@@ -116,7 +118,8 @@ static bool output(struct channel *c, int64_t tick)
 
 static uint16_t to_bcd(uint32_t v)
 {
-	return (uint16_t)(v % 10 | (v / 10 % 10) << 4 | (v / 100 % 10) << 8 | (v / 1000 % 10) << 12);
+	return (uint16_t)(v % 10 | (v / 10 % 10) << 4 | (v / 100 % 10) << 8 |
+			  (v / 1000 % 10) << 12);
 }
 
 static uint32_t from_bcd(uint32_t v)
@@ -197,7 +200,7 @@ static void load(struct channel *c, uint32_t count, int64_t tick)
 	c->loaded = true;
 }
 
-/* A running cycle of mode 2, and a running half of mode 3, is finished before the new count counts. */
+/* A running cycle of mode 2, and a running half of mode 3, is finished first. */
 static void queue(struct channel *c, uint32_t count, int64_t tick)
 {
 	take_over(c, tick);
@@ -367,7 +370,7 @@ static uint32_t pit_read(void *opaque, uint16_t port, unsigned size)
 	}
 	if (c->latched) {
 		bool low = c->latched & RW_LOW;
-		c->latched &= (uint8_t)~(low ? RW_LOW : RW_HIGH);
+		c->latched &= (uint8_t) ~(low ? RW_LOW : RW_HIGH);
 		return low ? c->latch & 0xff : c->latch >> 8;
 	}
 	uint16_t value = counter(c, tick_now(s));
@@ -397,17 +400,18 @@ static void port61_write(void *opaque, uint16_t port, unsigned size, uint32_t va
 	set_gate(&s->ch[2], value & 1, tick_now(s));
 }
 
-static const struct io_ops pit_ops = { pit_read, pit_write, 1 };
-static const struct io_ops port61_ops = { port61_read, port61_write, 1 };
+static const struct io_ops pit_ops = {pit_read, pit_write, 1};
+static const struct io_ops port61_ops = {port61_read, port61_write, 1};
 
-/* As a BIOS leaves it: channel 0 ticks 18.2 times a second, channel 1 paces the refresh that is not there. */
+/* As a BIOS leaves it: channel 0 ticks 18.2 times a second, channel 1 paces the refresh that is not
+ * there. */
 static void reset(void *opaque)
 {
 	struct i8254 *s = opaque;
-	static const uint8_t control[CHANNELS] = { 0x36, 0x54, 0x36 };
+	static const uint8_t control[CHANNELS] = {0x36, 0x54, 0x36};
 
 	for (unsigned i = 0; i < CHANNELS; i++) {
-		s->ch[i] = (struct channel){ .gate = i != 2, .count = 65536 };
+		s->ch[i] = (struct channel){.gate = i != 2, .count = 65536};
 		set_control(&s->ch[i], control[i]);
 	}
 	s->port61 = 0;

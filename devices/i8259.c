@@ -1,11 +1,13 @@
 /*
- * The pair of 8259A interrupt controllers, with the edge/level control registers of the PCI chip sets.
+ * The pair of 8259A interrupt controllers, with the edge/level control registers of the PCI chip
+ * sets.
  *
- * Invariant: each chip's output is recomputed after every change of its state. The second chip's output is the first
- * one's input 2; the first one's output is the board's INTR.
+ * Invariant: each chip's output is recomputed after every change of its state. The second chip's
+ * output is the first one's input 2; the first one's output is the board's INTR.
  *
- * Deviations, shared with the chip sets: ICW1.LTIM is ignored (ELCR replaces it), and an edge stays latched in IRR when the
- * line falls before the acknowledge cycle, so that chips may pulse their lines.
+ * Deviations, shared with the chip sets: ICW1.LTIM is ignored (ELCR replaces it), and an edge stays
+ * latched in IRR when the line falls before the acknowledge cycle, so that chips may pulse their
+ * lines.
  */
 #include "devices/chips.h"
 
@@ -140,7 +142,8 @@ uint8_t i8259_ack(struct i8259 *s)
 
 /* ---- programming ---- */
 
-/* Highest-priority level in service, for a non-specific EOI; special mask mode passes over masked ones. */
+/* Highest-priority level in service, for a non-specific EOI; special mask mode passes over masked
+ * ones. */
 static unsigned current_level(const struct pic *p)
 {
 	uint8_t set = p->special_mask ? p->isr & ~p->imr : p->isr;
@@ -153,7 +156,7 @@ static void end_of_interrupt(struct pic *p, unsigned level, bool rotate)
 {
 	if (level >= INPUTS)
 		return;
-	p->isr &= (uint8_t)~(1u << level);
+	p->isr &= (uint8_t) ~(1u << level);
 	if (rotate)
 		p->lowest = (uint8_t)level;
 }
@@ -164,14 +167,29 @@ static void write_ocw2(struct pic *p, uint8_t value)
 	unsigned level = value & 7;
 
 	switch (value >> 5) {
-	case 0: p->rotate_auto_eoi = false; break;
-	case 1: end_of_interrupt(p, current_level(p), false); break;
-	case 2: break;
-	case 3: end_of_interrupt(p, level, false); break;
-	case 4: p->rotate_auto_eoi = true; break;
-	case 5: end_of_interrupt(p, current_level(p), true); break;
-	case 6: p->lowest = (uint8_t)level; break;
-	case 7: end_of_interrupt(p, level, true); break;
+	case 0:
+		p->rotate_auto_eoi = false;
+		break;
+	case 1:
+		end_of_interrupt(p, current_level(p), false);
+		break;
+	case 2:
+		break;
+	case 3:
+		end_of_interrupt(p, level, false);
+		break;
+	case 4:
+		p->rotate_auto_eoi = true;
+		break;
+	case 5:
+		end_of_interrupt(p, current_level(p), true);
+		break;
+	case 6:
+		p->lowest = (uint8_t)level;
+		break;
+	case 7:
+		end_of_interrupt(p, level, true);
+		break;
 	}
 }
 
@@ -274,15 +292,16 @@ static void elcr_write(void *opaque, uint16_t port, unsigned size, uint32_t valu
 	uint8_t elcr = value & p->elcr_writable;
 
 	/* an input that changes its nature forgets its edge and shows its level */
-	p->irr = (p->irr & (uint8_t)~(elcr ^ p->elcr)) | (p->lines & elcr);
+	p->irr = (p->irr & (uint8_t) ~(elcr ^ p->elcr)) | (p->lines & elcr);
 	p->elcr = elcr;
 	update(p);
 }
 
-static const struct io_ops pic_ops = { pic_read, pic_write, 1 };
-static const struct io_ops elcr_ops = { elcr_read, elcr_write, 1 };
+static const struct io_ops pic_ops = {pic_read, pic_write, 1};
+static const struct io_ops elcr_ops = {elcr_read, elcr_write, 1};
 
-/* As a BIOS leaves it: vectors 08h and 70h, everything masked; SCI and the PCI interrupts are levels. */
+/* As a BIOS leaves it: vectors 08h and 70h, everything masked; SCI and the PCI interrupts are
+ * levels. */
 static void reset(void *opaque)
 {
 	struct i8259 *s = opaque;

@@ -1,22 +1,22 @@
 /*
  * The I/O APIC (82093AA): 24 pins at FEC00000h.
  *
- * Pins are wired in parallel with the 8259 pair's inputs; the timer comes in on pin 2, the 8259 pair's output on
- * pin 0. Lines carry "asserted", so the polarity bit is kept but changes nothing.
+ * Pins are wired in parallel with the 8259 pair's inputs; the timer comes in on pin 2, the 8259
+ * pair's output on pin 0. Lines carry "asserted", so the polarity bit is kept but changes nothing.
  *
- * An edge on a masked pin is lost, as in the chip. A level-triggered pin sends one message when it is asserted and remote IRR is clear, and again after the EOI while it stays so.
+ * An edge on a masked pin is lost, as in the chip. A level-triggered pin sends one message when it
+ * is asserted and remote IRR is clear, and again after the EOI while it stays so.
  */
 #include "devices/acpi.h"
 #include "devices/chips.h"
 
 enum { PINS = 24 };
 
-
-#define VERSION (0x11u | (PINS - 1) << 16)
-#define ENTRY_MASKED (1ull << 16)
-#define ENTRY_LEVEL (1ull << 15)
+#define VERSION		 (0x11u | (PINS - 1) << 16)
+#define ENTRY_MASKED	 (1ull << 16)
+#define ENTRY_LEVEL	 (1ull << 15)
 #define ENTRY_REMOTE_IRR (1ull << 14)
-#define ENTRY_LOGICAL (1ull << 11)
+#define ENTRY_LOGICAL	 (1ull << 11)
 /* bits 12 (delivery status) and 14 are read only, 17-55 are reserved */
 #define ENTRY_WRITABLE 0xff0000000001afffull
 
@@ -28,7 +28,7 @@ struct ioapic {
 	struct machine *m;
 	uint8_t select;
 	uint32_t id;
-	uint32_t lines;   /* pin levels */
+	uint32_t lines; /* pin levels */
 	uint64_t entry[PINS];
 };
 
@@ -42,12 +42,12 @@ static void send(struct ioapic *s, unsigned pin)
 	if (level)
 		s->entry[pin] |= ENTRY_REMOTE_IRR;
 	machine_apic_send(s->m, &(struct apic_message){
-		.dest = (uint8_t)(e >> 56),
-		.logical = e & ENTRY_LOGICAL,
-		.level = level,
-		.delivery = how,
-		.vector = (uint8_t)e,
-	});
+					.dest = (uint8_t)(e >> 56),
+					.logical = e & ENTRY_LOGICAL,
+					.level = level,
+					.delivery = how,
+					.vector = (uint8_t)e,
+				});
 }
 
 /* An asserted level-triggered pin that has not been sent (or whose EOI has come). */
@@ -89,8 +89,11 @@ static uint32_t read_selected(const struct ioapic *s)
 	unsigned n = s->select - REG_ENTRIES;
 
 	switch (s->select) {
-	case REG_ID: case REG_ARBITRATION: return s->id;
-	case REG_VERSION: return VERSION;
+	case REG_ID:
+	case REG_ARBITRATION:
+		return s->id;
+	case REG_VERSION:
+		return VERSION;
 	}
 	if (s->select < REG_ENTRIES || n / 2 >= PINS)
 		return 0;
@@ -104,7 +107,8 @@ static void write_entry(struct ioapic *s, unsigned n, uint32_t value)
 
 	*e = (*e & ~(0xffffffffull << shift)) | (uint64_t)value << shift;
 	*e = (*e & ENTRY_WRITABLE) | fixed;
-	/* Turning a pin to edge drops remote IRR: systems clear a stuck level interrupt that way. */
+	/* Turning a pin to edge drops remote IRR: systems clear a stuck level interrupt that way.
+	 */
 	if (!(*e & ENTRY_LEVEL))
 		*e &= ~ENTRY_REMOTE_IRR;
 	service_level(s, n / 2);
@@ -123,9 +127,12 @@ static uint64_t ioapic_read(void *opaque, uint64_t offset, unsigned size)
 	struct ioapic *s = opaque;
 
 	switch (offset & ~3ull) {
-	case OFFSET_SELECT: return (uint32_t)s->select >> (offset % 4 * 8);
-	case OFFSET_WINDOW: return read_selected(s) >> (offset % 4 * 8);
-	default: return 0;
+	case OFFSET_SELECT:
+		return (uint32_t)s->select >> (offset % 4 * 8);
+	case OFFSET_WINDOW:
+		return read_selected(s) >> (offset % 4 * 8);
+	default:
+		return 0;
 	}
 }
 
@@ -150,7 +157,7 @@ static void reset(void *opaque)
 		s->entry[pin] = ENTRY_MASKED;
 }
 
-static const struct mmio_ops ioapic_ops = { ioapic_read, ioapic_write };
+static const struct mmio_ops ioapic_ops = {ioapic_read, ioapic_write};
 
 struct ioapic *ioapic_new(struct machine *m)
 {

@@ -2,18 +2,19 @@
  * Port I/O dispatch: one byte per port names the region that answers.
  *
  * The table is written only while the machine is created, so looking a port up needs no lock; the
- * lock is taken for the call into the chip. Unassigned ports (Linux delays by writing port 80h) cost
- * a table look-up and nothing else.
+ * lock is taken for the call into the chip. Unassigned ports (Linux delays by writing port 80h)
+ * cost a table look-up and nothing else.
  */
 #include "devices/machine.h"
 
 #include <assert.h>
 
-void machine_add_io(struct machine *m, uint16_t base, unsigned count, const struct io_ops *ops, void *opaque)
+void machine_add_io(struct machine *m, uint16_t base, unsigned count, const struct io_ops *ops,
+		    void *opaque)
 {
 	assert(m->io_count + 1 < IO_REGIONS_MAX && count > 0 && base + count <= IO_PORTS);
 	unsigned index = ++m->io_count; /* region 0 stands for "unassigned" */
-	m->io_regions[index] = (struct io_region){ base, count, ops, opaque };
+	m->io_regions[index] = (struct io_region){base, count, ops, opaque};
 	for (unsigned port = base; port < base + count; port++)
 		m->io_map[port] = (uint8_t)index;
 }

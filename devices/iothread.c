@@ -2,12 +2,14 @@
  * The I/O thread: sleeps in ppoll until a watched descriptor is ready, a timer is due, or somebody
  * pokes it through an eventfd; then runs callbacks under the machine lock.
  *
- * The thread notes the deadline it sleeps towards. Setting a timer pokes it only when the new deadline is
- * earlier: guests move their timers all the time, mostly further away, and a poke costs a system call and a
- * context switch. A timer that moved away makes one early wake-up, which finds nothing due.
+ * The thread notes the deadline it sleeps towards. Setting a timer pokes it only when the new
+ * deadline is earlier: guests move their timers all the time, mostly further away, and a poke costs
+ * a system call and a context switch. A timer that moved away makes one early wake-up, which finds
+ * nothing due.
  *
- * Watches may be made, changed and freed from any thread and from callbacks: a freed watch is only marked
- * while the list may be walked, and reaped by the I/O thread (or at once when there is none).
+ * Watches may be made, changed and freed from any thread and from callbacks: a freed watch is only
+ * marked while the list may be walked, and reaped by the I/O thread (or at once when there is
+ * none).
  */
 #include "devices/machine.h"
 
@@ -69,19 +71,20 @@ void iothread_poke(struct machine *m, int64_t deadline)
 		return;
 	uint64_t one = 1;
 	ssize_t done = write(io->wakeup, &one, sizeof(one));
-	(void)done;                 /* EAGAIN: the counter is full, so the thread is already poked */
-	io->sleep_until = AWAKE;    /* once is enough */
+	(void)done;		 /* EAGAIN: the counter is full, so the thread is already poked */
+	io->sleep_until = AWAKE; /* once is enough */
 }
 
 /* ---- watches ---- */
 
-struct watch *machine_watch_new(struct machine *m, int fd, short events, void (*fn)(void *, short), void *opaque)
+struct watch *machine_watch_new(struct machine *m, int fd, short events, void (*fn)(void *, short),
+				void *opaque)
 {
 	struct watch *w = calloc(1, sizeof(*w));
 
 	if (!w)
 		return NULL;
-	*w = (struct watch){ .m = m, .fd = fd, .events = events, .fn = fn, .opaque = opaque };
+	*w = (struct watch){.m = m, .fd = fd, .events = events, .fn = fn, .opaque = opaque};
 	machine_lock(m);
 	w->next = m->io.watches;
 	m->io.watches = w;
@@ -139,14 +142,14 @@ static void poll_set_build(struct poll_set *s, const struct iothread *io)
 	s->count = 0;
 	if (!s->capacity && !grow(s))
 		return;
-	s->fds[s->count] = (struct pollfd){ .fd = io->wakeup, .events = POLLIN };
+	s->fds[s->count] = (struct pollfd){.fd = io->wakeup, .events = POLLIN};
 	s->watches[s->count++] = NULL;
 	for (struct watch *w = io->watches; w; w = w->next) {
 		if (!w->events || w->dead)
 			continue;
 		if (s->count == s->capacity && !grow(s))
 			return;
-		s->fds[s->count] = (struct pollfd){ .fd = w->fd, .events = w->events };
+		s->fds[s->count] = (struct pollfd){.fd = w->fd, .events = w->events};
 		s->watches[s->count++] = w;
 	}
 }
@@ -180,7 +183,7 @@ static void sleep_locked(struct machine *m, struct poll_set *s, int64_t deadline
 		int64_t left = deadline - machine_now(m);
 		if (left < 0)
 			left = 0;
-		ts = (struct timespec){ left / NS_PER_SEC, left % NS_PER_SEC };
+		ts = (struct timespec){left / NS_PER_SEC, left % NS_PER_SEC};
 		timeout = &ts;
 	}
 	io->sleep_until = deadline;
@@ -197,7 +200,7 @@ static void sleep_locked(struct machine *m, struct poll_set *s, int64_t deadline
 static void *thread_main(void *opaque)
 {
 	struct machine *m = opaque;
-	struct poll_set set = { 0 };
+	struct poll_set set = {0};
 
 	prctl(PR_SET_NAME, "ringfence-io");
 	/* the default slack of 50 us would be added to every timer */
@@ -255,5 +258,8 @@ void machine_stop(struct machine *m)
 	iothread_poke(m, AWAKE);
 	machine_unlock(m);
 	pthread_join(m->io.thread, NULL);
+	machine_lock(m);
 	m->io.started = false;
+	reap(&m->io);
+	machine_unlock(m);
 }

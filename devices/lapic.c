@@ -1,14 +1,16 @@
 /*
  * The local APIC (SDM: "Advanced Programmable Interrupt Controller (APIC)"), for one processor.
  *
- * Invariant: after every change the two outputs agree with the state: machine_set_lapic_intr says that IRR holds a
- * vector above the processor priority, machine_set_extint that the 8259 pair's request passes through LINT0 (or around a
- * disabled APIC, or came as an ExtINT message from the I/O APIC).
+ * Invariant: after every change the two outputs agree with the state: machine_set_lapic_intr says
+ * that IRR holds a vector above the processor priority, machine_set_extint that the 8259 pair's
+ * request passes through LINT0 (or around a disabled APIC, or came as an ExtINT message from the
+ * I/O APIC).
  *
- * The bus clock is 1 GHz, so the undivided timer counts nanoseconds. The timer counts in arithmetic only; a host timer is set only
- * while its LVT entry is unmasked.
+ * The bus clock is 1 GHz, so the undivided timer counts nanoseconds. The timer counts in arithmetic
+ * only; a host timer is set only while its LVT entry is unmasked.
  *
- * Reset leaves the state that a BIOS hands over: enabled, virtual wire mode (LINT0 ExtINT, LINT1 NMI).
+ * Reset leaves the state that a BIOS hands over: enabled, virtual wire mode (LINT0 ExtINT, LINT1
+ * NMI).
  */
 #include "devices/chips.h"
 
@@ -16,29 +18,46 @@
 
 /* Registers, by offset / 16. */
 enum {
-	REG_ID = 0x02, REG_VERSION = 0x03, REG_TPR = 0x08, REG_APR = 0x09, REG_PPR = 0x0a, REG_EOI = 0x0b, REG_RRD = 0x0c,
-	REG_LDR = 0x0d, REG_DFR = 0x0e, REG_SVR = 0x0f, REG_ISR = 0x10, REG_TMR = 0x18, REG_IRR = 0x20, REG_ESR = 0x28,
-	REG_ICR_LOW = 0x30, REG_ICR_HIGH = 0x31, REG_LVT = 0x32, REG_LVT_END = 0x38,
-	REG_INITIAL = 0x38, REG_CURRENT = 0x39, REG_DIVIDE = 0x3e,
+	REG_ID = 0x02,
+	REG_VERSION = 0x03,
+	REG_TPR = 0x08,
+	REG_APR = 0x09,
+	REG_PPR = 0x0a,
+	REG_EOI = 0x0b,
+	REG_RRD = 0x0c,
+	REG_LDR = 0x0d,
+	REG_DFR = 0x0e,
+	REG_SVR = 0x0f,
+	REG_ISR = 0x10,
+	REG_TMR = 0x18,
+	REG_IRR = 0x20,
+	REG_ESR = 0x28,
+	REG_ICR_LOW = 0x30,
+	REG_ICR_HIGH = 0x31,
+	REG_LVT = 0x32,
+	REG_LVT_END = 0x38,
+	REG_INITIAL = 0x38,
+	REG_CURRENT = 0x39,
+	REG_DIVIDE = 0x3e,
 };
 enum { LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVT_COUNT };
 
 /* Version 14h, integrated; highest LVT entry is number 5. */
-#define VERSION (0x14u | (LVT_COUNT - 1) << 16)
-#define LVT_MASKED (1u << 16)
-#define LVT_PERIODIC (1u << 17)
-#define LVT_LEVEL (1u << 15)
+#define VERSION	       (0x14u | (LVT_COUNT - 1) << 16)
+#define LVT_MASKED     (1u << 16)
+#define LVT_PERIODIC   (1u << 17)
+#define LVT_LEVEL      (1u << 15)
 #define LVT_REMOTE_IRR (1u << 14)
-#define SVR_ENABLE (1u << 8)
-#define BASE_ENABLE (1ull << 11)
-#define BASE_ADDRESS 0xffffff000ull
-#define DEFAULT_BASE 0xfee00000ull
+#define SVR_ENABLE     (1u << 8)
+#define BASE_ENABLE    (1ull << 11)
+#define BASE_ADDRESS   0xffffff000ull
+#define DEFAULT_BASE   0xfee00000ull
 
 enum { ESR_SEND_VECTOR = 1 << 5, ESR_RECEIVE_VECTOR = 1 << 6, ESR_REGISTER = 1 << 7 };
 
 static const uint32_t lvt_writable[LVT_COUNT] = {
 	[LVT_TIMER] = 0x300ff, [LVT_THERMAL] = 0x107ff, [LVT_PERF] = 0x107ff,
-	[LVT_LINT0] = 0x1a7ff, [LVT_LINT1] = 0x1a7ff, [LVT_ERROR] = 0x100ff,
+	[LVT_LINT0] = 0x1a7ff, [LVT_LINT1] = 0x1a7ff,	[LVT_ERROR] = 0x100ff,
 };
 
 struct lapic {
@@ -51,7 +70,7 @@ struct lapic {
 	uint32_t errors, esr; /* collected; latched by a write to ESR */
 	uint32_t icr_low, icr_high;
 	uint32_t lvt[LVT_COUNT];
-	bool lint[2];        /* pin levels */
+	bool lint[2];	     /* pin levels */
 	bool extint_message; /* the I/O APIC delivered an ExtINT not yet acknowledged */
 	uint32_t initial, divide;
 	int64_t started; /* virtual time at which the count was `initial` */
@@ -163,7 +182,7 @@ static void deliver(struct lapic *a, enum apic_delivery how, uint8_t vector, boo
 		a->extint_message = true;
 		update(a);
 		break;
-	case APIC_SMI:     /* there is no system management mode */
+	case APIC_SMI:	   /* there is no system management mode */
 	case APIC_STARTUP: /* the processor is not waiting for one */
 		break;
 	}
@@ -176,8 +195,8 @@ static void sample_level(struct lapic *a, unsigned n)
 {
 	uint32_t *lvt = &a->lvt[LVT_LINT0 + n];
 
-	if (!a->lint[n] || (*lvt & (LVT_MASKED | LVT_REMOTE_IRR)) || lvt_delivery(*lvt) != APIC_FIXED ||
-	    !(*lvt & LVT_LEVEL))
+	if (!a->lint[n] || (*lvt & (LVT_MASKED | LVT_REMOTE_IRR)) ||
+	    lvt_delivery(*lvt) != APIC_FIXED || !(*lvt & LVT_LEVEL))
 		return;
 	*lvt |= LVT_REMOTE_IRR;
 	accept(a, (uint8_t)*lvt, true);
@@ -224,13 +243,15 @@ void lapic_receive(struct lapic *a, const struct apic_message *msg)
 		deliver(a, msg->delivery, msg->vector, msg->level);
 }
 
-/* SDM: "Interrupt Command Register (ICR)". One processor: others do not exist, broadcasts reach at most us. */
+/* SDM: "Interrupt Command Register (ICR)". One processor: others do not exist, broadcasts reach at
+ * most us. */
 static void send_ipi(struct lapic *a)
 {
 	uint32_t icr = a->icr_low;
 	enum apic_delivery how = icr >> 8 & 7;
 	unsigned shorthand = icr >> 18 & 3;
-	struct apic_message msg = { (uint8_t)(a->icr_high >> 24), icr >> 11 & 1, false, how, (uint8_t)icr };
+	struct apic_message msg = {(uint8_t)(a->icr_high >> 24), icr >> 11 & 1, false, how,
+				   (uint8_t)icr};
 	bool fixed = how == APIC_FIXED || how == APIC_LOWEST;
 	bool deassert = (icr & 0xc000) == 0x8000;
 
@@ -310,12 +331,14 @@ static uint32_t timer_current(struct lapic *a)
 	return a->initial - (uint32_t)(passed % span >> divide_shift(a));
 }
 
-/* Set the host timer to the next time the count reaches zero; `after` is the latest expiry already seen. */
+/* Set the host timer to the next time the count reaches zero; `after` is the latest expiry already
+ * seen. */
 static void timer_schedule(struct lapic *a, int64_t after)
 {
 	int64_t span = timer_span(a), now = machine_now(a->m);
 
-	if (!span || (a->lvt[LVT_TIMER] & LVT_MASKED) || (!timer_periodic(a) && after >= a->started + span)) {
+	if (!span || (a->lvt[LVT_TIMER] & LVT_MASKED) ||
+	    (!timer_periodic(a) && after >= a->started + span)) {
 		machine_timer_cancel(a->timer);
 		return;
 	}
@@ -328,7 +351,7 @@ static void timer_schedule(struct lapic *a, int64_t after)
 	machine_timer_set(a->timer, deadline);
 }
 
-/* Late by more than a period: the interrupts merged in IRR, as they would have on a busy processor. */
+/* Late by more than a period: the interrupts merged in IRR, as on a busy processor. */
 static void timer_expired(void *opaque)
 {
 	struct lapic *a = opaque;
@@ -383,12 +406,24 @@ static void write_divide(struct lapic *a, uint32_t value)
 static void write_register(struct lapic *a, unsigned reg, uint32_t value)
 {
 	switch (reg) {
-	case REG_ID: a->id = value & 0xff000000; break;
-	case REG_TPR: a->tpr = value & 0xff; break;
-	case REG_EOI: end_of_interrupt(a); break;
-	case REG_LDR: a->ldr = value & 0xff000000; break;
-	case REG_DFR: a->dfr = value | 0x0fffffff; break;
-	case REG_SVR: write_svr(a, value); break;
+	case REG_ID:
+		a->id = value & 0xff000000;
+		break;
+	case REG_TPR:
+		a->tpr = value & 0xff;
+		break;
+	case REG_EOI:
+		end_of_interrupt(a);
+		break;
+	case REG_LDR:
+		a->ldr = value & 0xff000000;
+		break;
+	case REG_DFR:
+		a->dfr = value | 0x0fffffff;
+		break;
+	case REG_SVR:
+		write_svr(a, value);
+		break;
 	case REG_ESR:
 		a->esr = a->errors;
 		a->errors = 0;
@@ -397,13 +432,17 @@ static void write_register(struct lapic *a, unsigned reg, uint32_t value)
 		a->icr_low = value & 0xccfff; /* delivery status is always idle */
 		send_ipi(a);
 		break;
-	case REG_ICR_HIGH: a->icr_high = value & 0xff000000; break;
+	case REG_ICR_HIGH:
+		a->icr_high = value & 0xff000000;
+		break;
 	case REG_INITIAL:
 		a->initial = value;
 		a->started = machine_now(a->m);
 		timer_schedule(a, a->started);
 		break;
-	case REG_DIVIDE: write_divide(a, value); break;
+	case REG_DIVIDE:
+		write_divide(a, value);
+		break;
 	default:
 		if (reg >= REG_LVT && reg < REG_LVT_END)
 			write_lvt(a, reg - REG_LVT, value);
@@ -422,27 +461,44 @@ static uint32_t read_register(struct lapic *a, unsigned reg)
 	if (reg >= REG_LVT && reg < REG_LVT_END)
 		return a->lvt[reg - REG_LVT];
 	switch (reg) {
-	case REG_ID: return a->id;
-	case REG_VERSION: return VERSION;
-	case REG_TPR: return a->tpr;
-	case REG_APR: case REG_PPR: return processor_priority(a);
-	case REG_LDR: return a->ldr;
-	case REG_DFR: return a->dfr;
-	case REG_SVR: return a->svr;
-	case REG_ESR: return a->esr;
-	case REG_ICR_LOW: return a->icr_low;
-	case REG_ICR_HIGH: return a->icr_high;
-	case REG_INITIAL: return a->initial;
-	case REG_CURRENT: return timer_current(a);
-	case REG_DIVIDE: return a->divide;
-	case REG_EOI: case REG_RRD: return 0;
+	case REG_ID:
+		return a->id;
+	case REG_VERSION:
+		return VERSION;
+	case REG_TPR:
+		return a->tpr;
+	case REG_APR:
+	case REG_PPR:
+		return processor_priority(a);
+	case REG_LDR:
+		return a->ldr;
+	case REG_DFR:
+		return a->dfr;
+	case REG_SVR:
+		return a->svr;
+	case REG_ESR:
+		return a->esr;
+	case REG_ICR_LOW:
+		return a->icr_low;
+	case REG_ICR_HIGH:
+		return a->icr_high;
+	case REG_INITIAL:
+		return a->initial;
+	case REG_CURRENT:
+		return timer_current(a);
+	case REG_DIVIDE:
+		return a->divide;
+	case REG_EOI:
+	case REG_RRD:
+		return 0;
 	default:
 		error(a, ESR_REGISTER);
 		return 0;
 	}
 }
 
-/* Registers are 32 bits wide on 16-byte boundaries; narrower reads see their bytes, the gaps read as zero. */
+/* Registers are 32 bits wide on 16-byte boundaries; narrower reads see their bytes, the gaps read
+ * as zero. */
 static uint64_t lapic_read(void *opaque, uint64_t offset, unsigned size)
 {
 	if (offset % 16 >= 4)
@@ -502,7 +558,7 @@ static void reset(void *opaque)
 	update(a);
 }
 
-static const struct mmio_ops lapic_ops = { lapic_read, lapic_write };
+static const struct mmio_ops lapic_ops = {lapic_read, lapic_write};
 
 struct lapic *lapic_new(struct machine *m)
 {

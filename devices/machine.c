@@ -2,13 +2,14 @@
  * The machine: owns the chips and the wires between them.
  *
  *   ISA IRQ n ----+---> 8259 pair --INTR--+--> LINT0 of the local APIC --ExtINT--+
- *                 |                       +--> (APIC disabled) directly ---------+--> intr flag --> vCPU
- *                 |                       +--> pin 0 of the I/O APIC             |
+ *                 |                       +--> (APIC disabled) directly ---------+--> intr flag -->
+ * vCPU |                       +--> pin 0 of the I/O APIC             |
  *                 +---> I/O APIC pin n --APIC bus--> local APIC --vector---------+
  *                       (IRQ 0: pin 2)
  *
- * The vCPU polls one atomic flag, which says "an INTA cycle would now give a vector". It is recomputed under
- * the lock whenever one of its two inputs moves, and the vCPU is kicked only when it rises.
+ * The vCPU polls one atomic flag, which says "an INTA cycle would now give a vector". It is
+ * recomputed under the lock whenever one of its two inputs moves, and the vCPU is kicked only when
+ * it rises.
  *
  * There is no firmware: reset leaves the chips as a PC BIOS would hand them to an operating system.
  */
@@ -48,7 +49,7 @@ bool machine_on_reset(struct machine *m, void (*fn)(void *opaque), void *opaque)
 
 	if (!h)
 		return false;
-	*h = (struct reset_hook){ fn, opaque, NULL };
+	*h = (struct reset_hook){fn, opaque, NULL};
 	*m->reset_tail = h;
 	m->reset_tail = &h->next;
 	return true;
@@ -171,7 +172,7 @@ static void isa_irq(void *opaque, unsigned irq, bool level)
 
 struct line machine_irq(struct machine *m, unsigned irq)
 {
-	return (struct line){ isa_irq, m, irq };
+	return (struct line){isa_irq, m, irq};
 }
 
 static void pic_intr(void *opaque, unsigned n, bool level)
@@ -239,10 +240,9 @@ static bool lock_init(struct machine *m)
 static bool create_board(struct machine *m)
 {
 	return (m->lapic = lapic_new(m)) && (m->ioapic = ioapic_new(m)) &&
-	       (m->pic = i8259_new(m, (struct line){ pic_intr, m, 0 })) &&
+	       (m->pic = i8259_new(m, (struct line){pic_intr, m, 0})) &&
 	       (m->pit = i8254_new(m, machine_irq(m, IRQ_PIT))) &&
-	       (m->rtc = rtc_new(m, machine_irq(m, IRQ_RTC))) &&
-	       (m->pci = pci_new(m)) &&
+	       (m->rtc = rtc_new(m, machine_irq(m, IRQ_RTC))) && (m->pci = pci_new(m)) &&
 	       ports92_new(m) && /* after pci: CF9h lies inside CF8h-CFFh */
 	       (m->acpi = acpi_new(m, machine_irq(m, IRQ_SCI))) &&
 	       (m->ferr = ferr_new(m, machine_irq(m, IRQ_FPU))) && i8042_new(m);
@@ -255,7 +255,8 @@ static bool create_options(struct machine *m)
 	for (unsigned i = 0; i < ARRAY_LEN(c->serial); i++)
 		if (c->serial[i] && !uart16550_new(m, i, c->serial[i]))
 			return false;
-	if (c->debugcon && !debugcon_new(m, c->debugcon_port ? c->debugcon_port : 0xe9, c->debugcon))
+	if (c->debugcon &&
+	    !debugcon_new(m, c->debugcon_port ? c->debugcon_port : 0xe9, c->debugcon))
 		return false;
 	return !c->debug_exit || debug_exit_new(m, c->debug_exit_base ? c->debug_exit_base : 0x501,
 						c->debug_exit_size ? c->debug_exit_size : 2);
@@ -279,7 +280,8 @@ struct machine *machine_create(const struct machine_config *config, struct physm
 	/* machine_destroy undoes whatever part of this was done */
 	m->io.wakeup = -1;
 	if (!clock_init(m) || !iothread_init(m) || !create_board(m) || !create_options(m)) {
-		snprintf(err, errlen, "out of memory or file descriptors for the machine's devices");
+		snprintf(err, errlen,
+			 "out of memory or file descriptors for the machine's devices");
 		machine_destroy(m);
 		return NULL;
 	}

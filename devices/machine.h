@@ -1,13 +1,15 @@
 /*
  * Inside devices/: the machine the chips are plugged into.
  *
- * A chip's constructor takes the `struct machine`, allocates its state with machine_alloc (freed with
- * the machine), registers its ports, MMIO, timers and reset hook, and from then on is only called back.
+ * A chip's constructor takes the `struct machine`, allocates its state with machine_alloc (freed
+ * with the machine), registers its ports, MMIO, timers and reset hook, and from then on is only
+ * called back.
  *
  * Invariants:
- *  - ports, MMIO regions and reset hooks are registered while the machine is created, never later, so
- *    the dispatch tables are read without the lock;
- *  - everything a chip is called with (port, MMIO, line, timer, watch, reset) runs under the machine lock;
+ *  - ports, MMIO regions and reset hooks are registered while the machine is created, never
+ *    later, so the dispatch tables are read without the lock;
+ *  - everything a chip is called with (port, MMIO, line, timer, watch, reset) runs under the
+ *    machine lock;
  *  - interrupt state reaches the vCPU thread only through the two atomics `intr` and `nmi`.
  */
 #ifndef RINGFENCE_DEVICES_MACHINE_H
@@ -46,7 +48,7 @@ struct timer {
 	void (*fn)(void *opaque);
 	void *opaque;
 	int64_t deadline;
-	size_t pos; /* place in the heap, from 1; 0: not set */
+	size_t pos;	    /* place in the heap, from 1; 0: not set */
 	struct timer *next; /* of all timers */
 };
 
@@ -54,14 +56,14 @@ struct clock {
 	/* CLOCK_RUNNING, or the virtual time at which the clock stands still */
 	_Atomic int64_t frozen;
 	_Atomic int64_t offset; /* CLOCK_MONOTONIC minus virtual time while running */
-	bool fake;              /* tests: `frozen` is the time, moved by machine_clock_advance */
-	struct timer **heap;    /* binary heap by deadline, heap[1] is next */
+	bool fake;		/* tests: `frozen` is the time, moved by machine_clock_advance */
+	struct timer **heap;	/* binary heap by deadline, heap[1] is next */
 	size_t count, capacity;
 	struct timer *all; /* freed with the machine, if not before */
-	size_t timers;     /* how many */
+	size_t timers;	   /* how many */
 };
 #define CLOCK_RUNNING INT64_MIN
-#define CLOCK_NEVER INT64_MAX
+#define CLOCK_NEVER   INT64_MAX
 
 /* ---- the I/O thread (iothread.c) ---- */
 struct watch {
@@ -77,8 +79,9 @@ struct watch {
 struct iothread {
 	pthread_t thread;
 	bool started, stop;
-	int wakeup;          /* eventfd */
-	int64_t sleep_until; /* virtual deadline the thread sleeps towards; CLOCK_NEVER: none; INT64_MIN: awake */
+	int wakeup;	     /* eventfd */
+	int64_t sleep_until; /* virtual deadline the thread sleeps towards; CLOCK_NEVER: none;
+				INT64_MIN: awake */
 	struct watch *watches;
 };
 
@@ -121,8 +124,8 @@ struct machine {
 	struct machine_config config;
 	struct physmap *physmap;
 	struct machine_ops ops;
-	/* Recursive: a device's DMA may hit another device's MMIO, and the program above calls in from
-	 * its event callbacks, which already run under the lock. */
+	/* Recursive: a device's DMA may hit another device's MMIO, and the program above calls in
+	 * from its event callbacks, which already run under the lock. */
 	pthread_mutex_t lock;
 
 	/* what the vCPU thread polls */
@@ -141,7 +144,7 @@ struct machine {
 
 	/* interrupt wiring (machine.c) */
 	bool lapic_intr; /* the local APIC has a vector for the processor */
-	bool extint;     /* the 8259 pair's INTR reaches the processor */
+	bool extint;	 /* the 8259 pair's INTR reaches the processor */
 	bool pic_out;
 	bool nmi_masked, nmi_waiting; /* port 70h bit 7 */
 	bool a20;
@@ -155,7 +158,7 @@ struct machine {
 	struct pci_bus *pci;
 	struct ferr *ferr;
 	struct uart16550 *serial[4]; /* uart16550.c: two of them share an interrupt line */
-	void *keyboard; /* i8042.c's state, for machine_key */
+	void *keyboard;		     /* i8042.c's state, for machine_key */
 	gpa_t rsdp;
 };
 
@@ -169,17 +172,23 @@ bool machine_on_reset(struct machine *, void (*fn)(void *opaque), void *opaque);
 struct line machine_irq(struct machine *, unsigned irq);
 /* Ask the program above for a reset, power-off or exit. */
 void machine_request(struct machine *, enum machine_event, int code);
-/* The A20 gate is one wire with two hands on it (port 92h and the keyboard controller): the last one to move it wins. */
+/* The A20 gate is one wire with two hands on it (port 92h and the keyboard controller): the last
+ * one to move it wins. */
 void machine_set_a20(struct machine *, bool on);
-static inline bool machine_a20(const struct machine *m) { return m->a20; }
+static inline bool machine_a20(const struct machine *m)
+{
+	return m->a20;
+}
 /* Port 70h bit 7. */
 void machine_mask_nmi(struct machine *, bool masked);
 
 /* MMIO whose handlers run under the machine lock; null: out of memory. */
-struct mmio_region *machine_add_mmio(struct machine *, gpa_t base, uint64_t len, const struct mmio_ops *, void *opaque);
+struct mmio_region *machine_add_mmio(struct machine *, gpa_t base, uint64_t len,
+				     const struct mmio_ops *, void *opaque);
 void machine_move_mmio(struct mmio_region *, gpa_t base, bool enabled);
 
-/* The APIC bus: a message from the I/O APIC to the local APIC; an EOI for a level-triggered vector back. */
+/* The APIC bus: a message from the I/O APIC to the local APIC; an EOI for a level-triggered vector
+ * back. */
 void machine_apic_send(struct machine *, const struct apic_message *);
 void machine_apic_eoi(struct machine *, uint8_t vector);
 /* The local APIC's answers to its pins. */
@@ -190,7 +199,8 @@ void machine_raise_nmi(struct machine *); /* to the processor, past all masks */
 /* ---- module life cycle, called by machine.c ---- */
 bool clock_init(struct machine *);
 void clock_fini(struct machine *);
-/* Run timers that are due (at most a bounded number); returns the next deadline or CLOCK_NEVER. Lock held. */
+/* Run timers that are due (at most a bounded number); returns the next deadline or CLOCK_NEVER.
+ * Lock held. */
 int64_t clock_run(struct machine *);
 bool iothread_init(struct machine *);
 void iothread_fini(struct machine *);

@@ -1,29 +1,52 @@
 /*
  * The MC146818 real-time clock and its CMOS RAM, ports 70h and 71h; bit 7 of port 70h masks NMI.
  *
- * The clock does not tick here: the time shown is the source (host clock or virtual time) plus an offset, which
- * writing the time registers moves. While the clock is held (SET, or the divider chain in reset) the registers are
- * plain storage. Flags that nobody asked to be interrupted by (UF, AF, PF) are worked out when register C
- * is read; a timer runs only while an interrupt is enabled.
+ * The clock does not tick here: the time shown is the source (host clock or virtual time) plus an
+ * offset, which writing the time registers moves. While the clock is held (SET, or the divider
+ * chain in reset) the registers are plain storage. Flags that nobody asked to be interrupted by
+ * (UF, AF, PF) are worked out when register C is read; a timer runs only while an interrupt is
+ * enabled.
  *
- * Registers hold "calendar seconds": seconds since the epoch on the clock's own face, be that UTC or local time.
+ * Registers hold "calendar seconds": seconds since the epoch on the clock's own face, be that UTC
+ * or local time.
  */
 #include "devices/chips.h"
 
 #include <time.h>
 
 enum {
-	SECONDS, SECONDS_ALARM, MINUTES, MINUTES_ALARM, HOURS, HOURS_ALARM, WEEKDAY, DAY, MONTH, YEAR,
-	REG_A, REG_B, REG_C, REG_D,
-	CENTURY = 0x32, CENTURY_PS2 = 0x37,
+	SECONDS,
+	SECONDS_ALARM,
+	MINUTES,
+	MINUTES_ALARM,
+	HOURS,
+	HOURS_ALARM,
+	WEEKDAY,
+	DAY,
+	MONTH,
+	YEAR,
+	REG_A,
+	REG_B,
+	REG_C,
+	REG_D,
+	CENTURY = 0x32,
+	CENTURY_PS2 = 0x37,
 };
 enum { A_UIP = 0x80 };
-enum { B_SET = 0x80, B_PIE = 0x40, B_AIE = 0x20, B_UIE = 0x10, B_SQWE = 0x08, B_BINARY = 0x04, B_24H = 0x02 };
+enum {
+	B_SET = 0x80,
+	B_PIE = 0x40,
+	B_AIE = 0x20,
+	B_UIE = 0x10,
+	B_SQWE = 0x08,
+	B_BINARY = 0x04,
+	B_24H = 0x02
+};
 enum { C_IRQF = 0x80, C_PF = 0x40, C_AF = 0x20, C_UF = 0x10, C_FLAGS = C_PF | C_AF | C_UF };
 enum { HOUR_PM = 0x80, ALARM_ANY = 0xc0, CMOS_SIZE = 128 };
 
 /* UIP is set this long before the update (data sheet: 244 us). */
-#define UIP_NS 244000
+#define UIP_NS	   244000
 #define CRYSTAL_HZ 32768
 
 struct rtc {
@@ -35,7 +58,7 @@ struct rtc {
 	int64_t offset_ns;   /* clock face minus source */
 	int64_t seen_second; /* UF and AF are worked out up to this second of the face */
 	int64_t seen_period; /* PF up to this period */
-	unsigned owed;       /* periodic interrupts that were not taken in time (driftfix) */
+	unsigned owed;	     /* periodic interrupts that were not taken in time (driftfix) */
 };
 
 /* ---- the face ---- */
@@ -107,7 +130,8 @@ static void show(struct rtc *r)
 	r->ram[CENTURY] = encode(r, year / 100 % 100);
 }
 
-/* Keep what the guest or the command line sets within what nanoseconds in 64 bits can say (1906 to 2191). */
+/* Keep what the guest or the command line sets within what nanoseconds in 64 bits can say (1906 to
+ * 2191). */
 static int64_t clamp_seconds(int64_t seconds)
 {
 	const int64_t first = -2000000000ll, last = 7000000000ll;
@@ -148,7 +172,8 @@ static int64_t period_now(struct rtc *r, int64_t cycles)
 	return (int64_t)((__int128)machine_now(r->m) * CRYSTAL_HZ / NS_PER_SEC / cycles);
 }
 
-static bool alarm_field(const struct rtc *r, unsigned reg, int value, int (*dec)(const struct rtc *, uint8_t))
+static bool alarm_field(const struct rtc *r, unsigned reg, int value,
+			int (*dec)(const struct rtc *, uint8_t))
 {
 	uint8_t alarm = r->ram[reg];
 
@@ -164,7 +189,8 @@ static bool alarm_at(const struct rtc *r, int64_t second)
 	       alarm_field(r, HOURS_ALARM, (int)(day / 3600), decode_hour);
 }
 
-/* Updates since we last looked: UF, and AF when the alarm matched one of them (a day holds every time there is). */
+/* Updates since we last looked: UF, and AF when the alarm matched one of them (a day holds every
+ * time there is). */
 static void catch_up_seconds(struct rtc *r)
 {
 	int64_t second = floor_div(face_ns(r), NS_PER_SEC);
@@ -215,7 +241,8 @@ static void schedule(struct rtc *r)
 		next = (int64_t)((at + CRYSTAL_HZ - 1) / CRYSTAL_HZ);
 	}
 	if (!held(r) && (r->ram[REG_B] & (B_UIE | B_AIE))) {
-		int64_t face = face_ns(r), wait = (floor_div(face, NS_PER_SEC) + 1) * NS_PER_SEC - face;
+		int64_t face = face_ns(r),
+			wait = (floor_div(face, NS_PER_SEC) + 1) * NS_PER_SEC - face;
 		if (now + wait < next)
 			next = now + wait;
 	}
@@ -245,7 +272,7 @@ static uint8_t read_a(struct rtc *r)
 	return r->ram[REG_A] | (updating ? A_UIP : 0);
 }
 
-/* Reading clears the flags and lowers the line; a periodic interrupt that is owed follows at once. */
+/* Reading clears the flags and lowers the line; an owed periodic interrupt follows at once. */
 static uint8_t read_c(struct rtc *r)
 {
 	catch_up_seconds(r);
@@ -271,15 +298,21 @@ static uint32_t rtc_read(void *opaque, uint16_t port, unsigned size)
 	if (!held(r))
 		show(r);
 	switch (r->index) {
-	case REG_A: return read_a(r);
-	case REG_C: return read_c(r);
-	case REG_D: return 0x80; /* the battery is good */
-	case CENTURY_PS2: return r->ram[CENTURY];
-	default: return r->ram[r->index];
+	case REG_A:
+		return read_a(r);
+	case REG_C:
+		return read_c(r);
+	case REG_D:
+		return 0x80; /* the battery is good */
+	case CENTURY_PS2:
+		return r->ram[CENTURY];
+	default:
+		return r->ram[r->index];
 	}
 }
 
-/* Leaving the held state: the face starts from the registers, after a divider reset with half a second gone. */
+/* Leaving the held state: the face starts from the registers, after a divider reset with half a
+ * second gone. */
 static void release(struct rtc *r, bool was_held, bool by_divider)
 {
 	if (was_held && !held(r))
@@ -340,14 +373,31 @@ static void rtc_write(void *opaque, uint16_t port, unsigned size, uint32_t value
 	}
 	catch_up_seconds(r);
 	switch (r->index) {
-	case SECONDS: case MINUTES: case HOURS: case WEEKDAY: case DAY: case MONTH: case YEAR: case CENTURY:
+	case SECONDS:
+	case MINUTES:
+	case HOURS:
+	case WEEKDAY:
+	case DAY:
+	case MONTH:
+	case YEAR:
+	case CENTURY:
 		write_time(r, r->index, (uint8_t)value);
 		break;
-	case CENTURY_PS2: write_time(r, CENTURY, (uint8_t)value); break;
-	case REG_A: write_a(r, (uint8_t)value); break;
-	case REG_B: write_b(r, (uint8_t)value); break;
-	case REG_C: case REG_D: return; /* read only */
-	default: r->ram[r->index] = (uint8_t)value; break;
+	case CENTURY_PS2:
+		write_time(r, CENTURY, (uint8_t)value);
+		break;
+	case REG_A:
+		write_a(r, (uint8_t)value);
+		break;
+	case REG_B:
+		write_b(r, (uint8_t)value);
+		break;
+	case REG_C:
+	case REG_D:
+		return; /* read only */
+	default:
+		r->ram[r->index] = (uint8_t)value;
+		break;
 	}
 	update_irq(r);
 	schedule(r);
@@ -412,7 +462,7 @@ static void reset(void *opaque)
 {
 	struct rtc *r = opaque;
 
-	r->ram[REG_B] &= (uint8_t)~(B_PIE | B_AIE | B_UIE | B_SQWE);
+	r->ram[REG_B] &= (uint8_t) ~(B_PIE | B_AIE | B_UIE | B_SQWE);
 	r->ram[REG_C] = 0;
 	r->index = 0;
 	r->owed = 0;
@@ -420,7 +470,7 @@ static void reset(void *opaque)
 	schedule(r);
 }
 
-static const struct io_ops rtc_ops = { rtc_read, rtc_write, 1 };
+static const struct io_ops rtc_ops = {rtc_read, rtc_write, 1};
 
 struct rtc *rtc_new(struct machine *m, struct line irq8)
 {

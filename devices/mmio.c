@@ -32,7 +32,7 @@ static void locked_write(void *opaque, uint64_t offset, unsigned size, uint64_t 
 	machine_unlock(r->m);
 }
 
-static const struct mmio_ops locked_ops = { locked_read, locked_write };
+static const struct mmio_ops locked_ops = {locked_read, locked_write};
 
 struct mmio_region *machine_add_mmio(struct machine *m, gpa_t base, uint64_t len,
 				     const struct mmio_ops *ops, void *opaque)
@@ -41,7 +41,7 @@ struct mmio_region *machine_add_mmio(struct machine *m, gpa_t base, uint64_t len
 
 	if (!r)
 		return NULL;
-	*r = (struct mmio_region){ m, ops, opaque, m->mmio };
+	*r = (struct mmio_region){m, ops, opaque, m->mmio};
 	m->mmio = r;
 	physmap_add_mmio(m->physmap, base, len, &locked_ops, r);
 	return r;

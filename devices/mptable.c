@@ -1,6 +1,6 @@
 /*
- * The Intel MultiProcessor Specification's tables, for systems that do not read ACPI: one processor, a PCI and an ISA bus,
- * the I/O APIC and how the ISA interrupts reach it.
+ * The Intel MultiProcessor Specification's tables, for systems that do not read ACPI: one
+ * processor, a PCI and an ISA bus, the I/O APIC and how the ISA interrupts reach it.
  */
 #include "devices/acpi.h"
 
@@ -73,7 +73,8 @@ static void put(struct writer *w, const void *entry, size_t n)
 static void put_interrupts(struct writer *w)
 {
 	for (unsigned irq = 0; irq < ISA_IRQS; irq++) {
-		struct interrupt i = { MP_IO_INTERRUPT, INT_VECTORED, 0, BUS_ISA, (uint8_t)irq, IOAPIC_ID, (uint8_t)irq };
+		struct interrupt i = {MP_IO_INTERRUPT, INT_VECTORED, 0,		  BUS_ISA,
+				      (uint8_t)irq,    IOAPIC_ID,    (uint8_t)irq};
 		if (irq == IRQ_CASCADE)
 			continue;
 		if (irq == IRQ_PIT)
@@ -82,8 +83,10 @@ static void put_interrupts(struct writer *w)
 			i.flags = FLAGS_HIGH_LEVEL;
 		put(w, &i, sizeof(i));
 	}
-	put(w, &(struct interrupt){ MP_LOCAL_INTERRUPT, INT_EXTINT, 0, BUS_ISA, 0, 0xff, 0 }, sizeof(struct interrupt));
-	put(w, &(struct interrupt){ MP_LOCAL_INTERRUPT, INT_NMI, 0, BUS_ISA, 0, 0xff, 1 }, sizeof(struct interrupt));
+	put(w, &(struct interrupt){MP_LOCAL_INTERRUPT, INT_EXTINT, 0, BUS_ISA, 0, 0xff, 0},
+	    sizeof(struct interrupt));
+	put(w, &(struct interrupt){MP_LOCAL_INTERRUPT, INT_NMI, 0, BUS_ISA, 0, 0xff, 1},
+	    sizeof(struct interrupt));
 }
 
 static uint8_t checksum(const void *bytes, size_t n)
@@ -97,23 +100,25 @@ static uint8_t checksum(const void *bytes, size_t n)
 
 size_t mp_table_build(uint8_t *rom, size_t size, uint32_t base)
 {
-	struct floating_pointer fp = { { '_', 'M', 'P', '_' }, base + sizeof(fp), 1, 4, 0, { 0 } };
+	struct floating_pointer fp = {{'_', 'M', 'P', '_'}, base + sizeof(fp), 1, 4, 0, {0}};
 	struct table_header h = {
-		.signature = { 'P', 'C', 'M', 'P' },
+		.signature = {'P', 'C', 'M', 'P'},
 		.revision = 4,
 		.oem_id = "RINGFENC", /* both fields are full: no final zero */
 		.product_id = "PC          ",
 		.lapic = LAPIC_ADDRESS,
 	};
-	struct writer w = { .bytes = rom, .size = size, .used = sizeof(fp) + sizeof(h) };
+	struct writer w = {.bytes = rom, .size = size, .used = sizeof(fp) + sizeof(h)};
 
 	if (size < w.used)
 		return 0;
 	/* enabled, bootstrap; family 6, with a coprocessor and an APIC */
-	put(&w, &(struct processor){ MP_PROCESSOR, LAPIC_ID, 0x14, 3, 0x600, 0x201, { 0 } }, sizeof(struct processor));
-	put(&w, &(struct bus){ MP_BUS, BUS_PCI, { 'P', 'C', 'I', ' ', ' ', ' ' } }, sizeof(struct bus));
-	put(&w, &(struct bus){ MP_BUS, BUS_ISA, { 'I', 'S', 'A', ' ', ' ', ' ' } }, sizeof(struct bus));
-	put(&w, &(struct io_apic){ MP_IOAPIC, IOAPIC_ID, 0x11, 1, IOAPIC_ADDRESS }, sizeof(struct io_apic));
+	put(&w, &(struct processor){MP_PROCESSOR, LAPIC_ID, 0x14, 3, 0x600, 0x201, {0}},
+	    sizeof(struct processor));
+	put(&w, &(struct bus){MP_BUS, BUS_PCI, {'P', 'C', 'I', ' ', ' ', ' '}}, sizeof(struct bus));
+	put(&w, &(struct bus){MP_BUS, BUS_ISA, {'I', 'S', 'A', ' ', ' ', ' '}}, sizeof(struct bus));
+	put(&w, &(struct io_apic){MP_IOAPIC, IOAPIC_ID, 0x11, 1, IOAPIC_ADDRESS},
+	    sizeof(struct io_apic));
 	put_interrupts(&w);
 	if (w.full)
 		return 0;
@@ -123,6 +128,7 @@ size_t mp_table_build(uint8_t *rom, size_t size, uint32_t base)
 	fp.checksum = checksum(&fp, sizeof(fp));
 	memcpy(rom, &fp, sizeof(fp));
 	memcpy(rom + sizeof(fp), &h, sizeof(h));
-	rom[sizeof(fp) + offsetof(struct table_header, checksum)] = checksum(rom + sizeof(fp), h.length);
+	rom[sizeof(fp) + offsetof(struct table_header, checksum)] =
+		checksum(rom + sizeof(fp), h.length);
 	return w.used;
 }

@@ -1,6 +1,6 @@
 /*
- * Two small reset registers: system control port A (92h: A20 gate and fast reset) and the reset control
- * register (CF9h), which the FADT names as the way to reboot.
+ * Two small reset registers: system control port A (92h: A20 gate and fast reset) and the reset
+ * control register (CF9h), which the FADT names as the way to reboot.
  */
 #include "devices/chips.h"
 
@@ -49,8 +49,8 @@ static void cf9_write(void *opaque, uint16_t port, unsigned size, uint32_t value
 		machine_request(s->m, MACHINE_RESET, 0);
 }
 
-static const struct io_ops port92_ops = { port92_read, port92_write, 1 };
-static const struct io_ops cf9_ops = { cf9_read, cf9_write, 1 };
+static const struct io_ops port92_ops = {port92_read, port92_write, 1};
+static const struct io_ops cf9_ops = {cf9_read, cf9_write, 1};
 
 static void reset(void *opaque)
 {

@@ -1,6 +1,6 @@
 /*
- * A whole machine for tests: the real chips, the real physical map, a clock that is moved by hand, and a
- * record of what the program above would have been told.
+ * A whole machine for tests: the real chips, the real physical map, a clock that is moved by hand,
+ * and a record of what the program above would have been told.
  */
 #ifndef TESTS_DEVICES_BOARD_H
 #define TESTS_DEVICES_BOARD_H
@@ -15,8 +15,8 @@
 #include <cmocka.h>
 
 #define BOARD_RAM (64ull << 20)
-#define USEC 1000ll
-#define MSEC 1000000ll
+#define USEC	  1000ll
+#define MSEC	  1000000ll
 
 static struct board {
 	struct machine *m;
@@ -44,7 +44,7 @@ static void board_event(void *ctx, enum machine_event event, int code)
 static inline void board_open_with(struct machine_config *config)
 {
 	char err[200] = "";
-	struct machine_ops ops = { board_kick, board_event, NULL };
+	struct machine_ops ops = {board_kick, board_event, NULL};
 
 	memset(&board, 0, sizeof(board));
 	board.pm = physmap_create(BOARD_RAM, err, sizeof(err));
@@ -62,7 +62,7 @@ static inline void board_open_with(struct machine_config *config)
 
 static inline int board_setup(void **state)
 {
-	struct machine_config config = { 0 };
+	struct machine_config config = {0};
 
 	board_open_with(&config);
 	return 0;
@@ -75,12 +75,30 @@ static inline int board_teardown(void **state)
 	return 0;
 }
 
-static inline uint8_t in8(uint16_t port) { return (uint8_t)machine_in(board.m, port, 1); }
-static inline uint16_t in16(uint16_t port) { return (uint16_t)machine_in(board.m, port, 2); }
-static inline uint32_t in32(uint16_t port) { return machine_in(board.m, port, 4); }
-static inline void out8(uint16_t port, uint8_t v) { machine_out(board.m, port, 1, v); }
-static inline void out16(uint16_t port, uint16_t v) { machine_out(board.m, port, 2, v); }
-static inline void out32(uint16_t port, uint32_t v) { machine_out(board.m, port, 4, v); }
+static inline uint8_t in8(uint16_t port)
+{
+	return (uint8_t)machine_in(board.m, port, 1);
+}
+static inline uint16_t in16(uint16_t port)
+{
+	return (uint16_t)machine_in(board.m, port, 2);
+}
+static inline uint32_t in32(uint16_t port)
+{
+	return machine_in(board.m, port, 4);
+}
+static inline void out8(uint16_t port, uint8_t v)
+{
+	machine_out(board.m, port, 1, v);
+}
+static inline void out16(uint16_t port, uint16_t v)
+{
+	machine_out(board.m, port, 2, v);
+}
+static inline void out32(uint16_t port, uint32_t v)
+{
+	machine_out(board.m, port, 4, v);
+}
 
 static inline uint32_t mem32(uint64_t address)
 {
@@ -95,9 +113,18 @@ static inline void set_mem32(uint64_t address, uint32_t v)
 	physmap_write(board.pm, gpa(address), &v, 4);
 }
 
-static inline void advance(int64_t ns) { machine_clock_advance(board.m, ns); }
-static inline bool pending(void) { return machine_interrupt_pending(board.m); }
-static inline int ack(void) { return machine_interrupt_ack(board.m); }
+static inline void advance(int64_t ns)
+{
+	machine_clock_advance(board.m, ns);
+}
+static inline bool pending(void)
+{
+	return machine_interrupt_pending(board.m);
+}
+static inline int ack(void)
+{
+	return machine_interrupt_ack(board.m);
+}
 
 static inline void irq(unsigned n, bool level)
 {
@@ -117,7 +144,7 @@ static inline void pulse(unsigned n)
 /* Program the 8259 pair as PC systems do: vectors 20h and 28h, all masks open. */
 static inline void pic_init(uint8_t icw4)
 {
-	static const uint16_t ports[] = { 0x20, 0xa0 };
+	static const uint16_t ports[] = {0x20, 0xa0};
 
 	for (unsigned i = 0; i < 2; i++) {
 		out8(ports[i], 0x11);

@@ -151,7 +151,7 @@ static void fadt(void **state)
 static void madt(void **state)
 {
 	const uint8_t *t = table("APIC"), *end = t + le32(t + 4);
-	unsigned kinds[5] = { 0 };
+	unsigned kinds[5] = {0};
 
 	assert_int_equal(le32(t + 36), 0xfee00000);
 	assert_int_equal(le32(t + 40), 1);
@@ -164,7 +164,8 @@ static void madt(void **state)
 	assert_int_equal(kinds[1], 1);
 	assert_int_equal(kinds[2], 4);
 	assert_int_equal(kinds[4], 1);
-	assert_memory_equal(t + 64, "\x02\x0a\x00\x00\x02\x00\x00\x00\x00\x00", 10); /* IRQ 0 is interrupt 2 */
+	assert_memory_equal(t + 64, "\x02\x0a\x00\x00\x02\x00\x00\x00\x00\x00",
+			    10); /* IRQ 0 is interrupt 2 */
 	assert_memory_equal(t + 74, "\x02\x0a\x00\x09\x09\x00\x00\x00\x0d\x00", 10);
 }
 
@@ -207,7 +208,8 @@ static bool have(const char *command)
 /* ACPICA's own compiler reads the DSDT back, without a complaint, and compiles what it read. */
 static void dsdt_disassembles(void **state)
 {
-	struct chardev *const some = (struct chardev *)&board; /* only its presence matters for the tables */
+	struct chardev *const some =
+		(struct chardev *)&board; /* only its presence matters for the tables */
 	char dir[] = "/tmp/ringfence-dsdt-XXXXXX", line[400];
 
 	if (!have("iasl"))
@@ -242,7 +244,7 @@ static void aml_lengths(void **state)
 
 	/* one, two and three byte package lengths */
 	for (unsigned n = 0; n < 4500; n++) {
-		struct aml a = { .out = out, .size = sizeof(out) };
+		struct aml a = {.out = out, .size = sizeof(out)};
 		aml_mark p = aml_package(&a, 7);
 		for (unsigned i = 0; i < n; i++)
 			aml_byte(&a, 0);
@@ -254,7 +256,7 @@ static void aml_lengths(void **state)
 		assert_int_equal(out[2 + extra], 7);
 		assert_false(a.full);
 	}
-	struct aml small = { .out = out, .size = 20 };
+	struct aml small = {.out = out, .size = 20};
 	aml_mark p = aml_scope(&small, "\\_SB");
 	aml_hid(&small, "PNP0A03");
 	assert_memory_equal(out + small.len - 4, "\x41\xd0\x0a\x03", 4);
@@ -282,9 +284,10 @@ static void memory_map(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		BOARD_TEST(pm_timer), BOARD_TEST(timer_status), BOARD_TEST(power_button), BOARD_TEST(power_off),
-		BOARD_TEST(fadt), BOARD_TEST(madt), BOARD_TEST(mp_table), BOARD_TEST(tables_survive),
-		BOARD_TEST(dsdt_disassembles), BOARD_TEST(aml_lengths), BOARD_TEST(memory_map),
+		BOARD_TEST(pm_timer),	 BOARD_TEST(timer_status),   BOARD_TEST(power_button),
+		BOARD_TEST(power_off),	 BOARD_TEST(fadt),	     BOARD_TEST(madt),
+		BOARD_TEST(mp_table),	 BOARD_TEST(tables_survive), BOARD_TEST(dsdt_disassembles),
+		BOARD_TEST(aml_lengths), BOARD_TEST(memory_map),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -68,8 +68,8 @@ static void a_callback_may_set_its_timer(void **state)
 
 static struct machine *real_machine(void)
 {
-	struct machine_config config = { .ram_below_4g = BOARD_RAM };
-	struct machine_ops ops = { 0 };
+	struct machine_config config = {.ram_below_4g = BOARD_RAM};
+	struct machine_ops ops = {0};
 	char err[200];
 
 	memset(&board, 0, sizeof(board));
@@ -81,7 +81,7 @@ static struct machine *real_machine(void)
 
 static void sleep_ms(long ms)
 {
-	nanosleep(&(struct timespec){ ms / 1000, ms % 1000 * 1000000 }, NULL);
+	nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
 }
 
 static _Atomic int64_t fired_at;
@@ -208,8 +208,9 @@ static void idle_costs_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		BOARD_TEST(timers_fire_in_order), BOARD_TEST(a_callback_may_set_its_timer),
-		cmocka_unit_test(real_timers), cmocka_unit_test(watches), cmocka_unit_test(idle_costs_nothing),
+		BOARD_TEST(timers_fire_in_order),     BOARD_TEST(a_callback_may_set_its_timer),
+		cmocka_unit_test(real_timers),	      cmocka_unit_test(watches),
+		cmocka_unit_test(idle_costs_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -132,7 +132,7 @@ static void mode3_square_wave(void **state)
 		ticks(1);
 	}
 	program(2, 3, 6);
-	static const uint16_t counts[] = { 6, 4, 2, 6, 4, 2 };
+	static const uint16_t counts[] = {6, 4, 2, 6, 4, 2};
 	for (unsigned i = 0; i < 12; i++) {
 		assert_int_equal(latch(2), counts[i % 6]);
 		assert_int_equal(out2(), i % 6 < 3);
@@ -325,11 +325,23 @@ static void absurd_rates_are_bounded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		PIT_TEST(mode0_counts_once), PIT_TEST(mode0_first_byte_stops), PIT_TEST(mode2_is_periodic_without_drift),
-		PIT_TEST(mode2_new_count_waits), PIT_TEST(mode2_output_low_for_one_tick), PIT_TEST(mode3_square_wave),
-		PIT_TEST(mode3_new_count_at_half_cycle), PIT_TEST(mode1_is_triggered_by_the_gate), PIT_TEST(mode4_strobes_once),
-		PIT_TEST(mode5_strobes_after_trigger), PIT_TEST(gate_stops_mode0), PIT_TEST(gate_restarts_mode2), PIT_TEST(bcd),
-		PIT_TEST(byte_modes), PIT_TEST(latches_hold), PIT_TEST(refresh_toggles), PIT_TEST(absurd_rates_are_bounded),
+		PIT_TEST(mode0_counts_once),
+		PIT_TEST(mode0_first_byte_stops),
+		PIT_TEST(mode2_is_periodic_without_drift),
+		PIT_TEST(mode2_new_count_waits),
+		PIT_TEST(mode2_output_low_for_one_tick),
+		PIT_TEST(mode3_square_wave),
+		PIT_TEST(mode3_new_count_at_half_cycle),
+		PIT_TEST(mode1_is_triggered_by_the_gate),
+		PIT_TEST(mode4_strobes_once),
+		PIT_TEST(mode5_strobes_after_trigger),
+		PIT_TEST(gate_stops_mode0),
+		PIT_TEST(gate_restarts_mode2),
+		PIT_TEST(bcd),
+		PIT_TEST(byte_modes),
+		PIT_TEST(latches_hold),
+		PIT_TEST(refresh_toggles),
+		PIT_TEST(absurd_rates_are_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

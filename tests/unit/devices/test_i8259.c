@@ -237,10 +237,19 @@ static void icw1_starts_over(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		BOARD_TEST(masked_after_reset), BOARD_TEST(vectors_and_priority), BOARD_TEST(edge_needs_a_new_edge),
-		BOARD_TEST(second_chip), BOARD_TEST(special_fully_nested), BOARD_TEST(level_triggered), BOARD_TEST(spurious),
-		BOARD_TEST(auto_eoi_and_rotation), BOARD_TEST(rotation_by_command), BOARD_TEST(special_mask_mode),
-		BOARD_TEST(poll_command), BOARD_TEST(kick_only_on_rise), BOARD_TEST(icw1_starts_over),
+		BOARD_TEST(masked_after_reset),
+		BOARD_TEST(vectors_and_priority),
+		BOARD_TEST(edge_needs_a_new_edge),
+		BOARD_TEST(second_chip),
+		BOARD_TEST(special_fully_nested),
+		BOARD_TEST(level_triggered),
+		BOARD_TEST(spurious),
+		BOARD_TEST(auto_eoi_and_rotation),
+		BOARD_TEST(rotation_by_command),
+		BOARD_TEST(special_mask_mode),
+		BOARD_TEST(poll_command),
+		BOARD_TEST(kick_only_on_rise),
+		BOARD_TEST(icw1_starts_over),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,8 +2,15 @@
 #include "board.h"
 
 #define IOAPIC 0xfec00000ull
-#define LAPIC 0xfee00000ull
-enum { MASKED = 0x10000, LEVEL = 0x8000, REMOTE_IRR = 0x4000, LOGICAL = 0x800, NMI = 0x400, EXTINT = 0x700 };
+#define LAPIC  0xfee00000ull
+enum {
+	MASKED = 0x10000,
+	LEVEL = 0x8000,
+	REMOTE_IRR = 0x4000,
+	LOGICAL = 0x800,
+	NMI = 0x400,
+	EXTINT = 0x700
+};
 
 static uint32_t get(uint8_t reg)
 {
@@ -167,9 +174,15 @@ static void same_line_reaches_both(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		BOARD_TEST(registers), BOARD_TEST(edges), BOARD_TEST(levels), BOARD_TEST(remote_irr_can_be_dropped),
-		BOARD_TEST(timer_is_on_pin_2), BOARD_TEST(logical_destination), BOARD_TEST(nmi_delivery),
-		BOARD_TEST(extint_through_pin_0), BOARD_TEST(same_line_reaches_both),
+		BOARD_TEST(registers),
+		BOARD_TEST(edges),
+		BOARD_TEST(levels),
+		BOARD_TEST(remote_irr_can_be_dropped),
+		BOARD_TEST(timer_is_on_pin_2),
+		BOARD_TEST(logical_destination),
+		BOARD_TEST(nmi_delivery),
+		BOARD_TEST(extint_through_pin_0),
+		BOARD_TEST(same_line_reaches_both),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

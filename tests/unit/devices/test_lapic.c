@@ -2,16 +2,43 @@
 #include "board.h"
 
 enum {
-	ID = 0x20, VERSION = 0x30, TPR = 0x80, PPR = 0xa0, EOI = 0xb0, LDR = 0xd0, DFR = 0xe0, SVR = 0xf0, ISR = 0x100,
-	TMR = 0x180, IRR = 0x200, ESR = 0x280, ICR = 0x300, ICR_HIGH = 0x310, LVT_TIMER = 0x320, LINT0 = 0x350,
-	LINT1 = 0x360, LVT_ERROR = 0x370, INITIAL = 0x380, CURRENT = 0x390, DIVIDE = 0x3e0,
+	ID = 0x20,
+	VERSION = 0x30,
+	TPR = 0x80,
+	PPR = 0xa0,
+	EOI = 0xb0,
+	LDR = 0xd0,
+	DFR = 0xe0,
+	SVR = 0xf0,
+	ISR = 0x100,
+	TMR = 0x180,
+	IRR = 0x200,
+	ESR = 0x280,
+	ICR = 0x300,
+	ICR_HIGH = 0x310,
+	LVT_TIMER = 0x320,
+	LINT0 = 0x350,
+	LINT1 = 0x360,
+	LVT_ERROR = 0x370,
+	INITIAL = 0x380,
+	CURRENT = 0x390,
+	DIVIDE = 0x3e0,
 };
 #define BASE 0xfee00000ull
 enum { MASKED = 0x10000, PERIODIC = 0x20000, SELF = 0x40000, ALL = 0x80000, OTHERS = 0xc0000 };
 
-static uint32_t get(unsigned reg) { return mem32(BASE + reg); }
-static void put(unsigned reg, uint32_t v) { set_mem32(BASE + reg, v); }
-static void eoi(void) { put(EOI, 0); }
+static uint32_t get(unsigned reg)
+{
+	return mem32(BASE + reg);
+}
+static void put(unsigned reg, uint32_t v)
+{
+	set_mem32(BASE + reg, v);
+}
+static void eoi(void)
+{
+	put(EOI, 0);
+}
 
 static int setup(void **state)
 {
@@ -201,7 +228,7 @@ static void divide_values(void **state)
 {
 	static const struct {
 		uint8_t code, by;
-	} rows[] = { { 0, 2 }, { 1, 4 }, { 2, 8 }, { 3, 16 }, { 8, 32 }, { 9, 64 }, { 10, 128 }, { 11, 1 } };
+	} rows[] = {{0, 2}, {1, 4}, {2, 8}, {3, 16}, {8, 32}, {9, 64}, {10, 128}, {11, 1}};
 
 	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
 		put(DIVIDE, rows[i].code);
@@ -320,11 +347,22 @@ static void odd_accesses(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		APIC_TEST(state_after_reset), APIC_TEST(self_ipi_and_priorities), APIC_TEST(task_priority),
-		APIC_TEST(destinations), APIC_TEST(nmi_and_init), APIC_TEST(illegal_vectors), APIC_TEST(one_shot_timer),
-		APIC_TEST(periodic_timer), APIC_TEST(late_ticks_merge_and_keep_the_phase), APIC_TEST(divide_values),
-		APIC_TEST(absurd_period_is_bounded), APIC_TEST(software_disable), APIC_TEST(base_register),
-		APIC_TEST(virtual_wire_and_priority), APIC_TEST(lint0_fixed), APIC_TEST(odd_accesses),
+		APIC_TEST(state_after_reset),
+		APIC_TEST(self_ipi_and_priorities),
+		APIC_TEST(task_priority),
+		APIC_TEST(destinations),
+		APIC_TEST(nmi_and_init),
+		APIC_TEST(illegal_vectors),
+		APIC_TEST(one_shot_timer),
+		APIC_TEST(periodic_timer),
+		APIC_TEST(late_ticks_merge_and_keep_the_phase),
+		APIC_TEST(divide_values),
+		APIC_TEST(absurd_period_is_bounded),
+		APIC_TEST(software_disable),
+		APIC_TEST(base_register),
+		APIC_TEST(virtual_wire_and_priority),
+		APIC_TEST(lint0_fixed),
+		APIC_TEST(odd_accesses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

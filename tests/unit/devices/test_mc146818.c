@@ -1,7 +1,23 @@
 /* The real-time clock and CMOS through ports 70h and 71h, on virtual time. */
 #include "board.h"
 
-enum { SEC, SEC_ALARM, MIN, MIN_ALARM, HOUR, HOUR_ALARM, WDAY, DAY, MONTH, YEAR, A, B, C, D, CENTURY = 0x32 };
+enum {
+	SEC,
+	SEC_ALARM,
+	MIN,
+	MIN_ALARM,
+	HOUR,
+	HOUR_ALARM,
+	WDAY,
+	DAY,
+	MONTH,
+	YEAR,
+	A,
+	B,
+	C,
+	D,
+	CENTURY = 0x32
+};
 
 static uint8_t get(uint8_t reg)
 {
@@ -198,7 +214,7 @@ static void periodic_not_acknowledged_is_one(void **state)
 
 static void drift_fix_makes_up(void **state)
 {
-	struct machine_config config = { .rtc.driftfix = true };
+	struct machine_config config = {.rtc.driftfix = true};
 
 	board_teardown(state);
 	board_open_with(&config);
@@ -268,11 +284,21 @@ static void reset_disables_interrupts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		RTC_TEST(shows_the_base), RTC_TEST(binary_and_12_hours), RTC_TEST(set_holds_the_clock),
-		RTC_TEST(absurd_dates_do_no_harm), RTC_TEST(update_in_progress), RTC_TEST(update_interrupt),
-		RTC_TEST(alarm_interrupt), RTC_TEST(alarm_flag_without_interrupt), RTC_TEST(periodic_interrupt),
-		RTC_TEST(periodic_not_acknowledged_is_one), RTC_TEST(drift_fix_makes_up), RTC_TEST(divider_reset_holds),
-		RTC_TEST(memory_sizes), RTC_TEST(nmi_mask), RTC_TEST(reset_disables_interrupts),
+		RTC_TEST(shows_the_base),
+		RTC_TEST(binary_and_12_hours),
+		RTC_TEST(set_holds_the_clock),
+		RTC_TEST(absurd_dates_do_no_harm),
+		RTC_TEST(update_in_progress),
+		RTC_TEST(update_interrupt),
+		RTC_TEST(alarm_interrupt),
+		RTC_TEST(alarm_flag_without_interrupt),
+		RTC_TEST(periodic_interrupt),
+		RTC_TEST(periodic_not_acknowledged_is_one),
+		RTC_TEST(drift_fix_makes_up),
+		RTC_TEST(divider_reset_holds),
+		RTC_TEST(memory_sizes),
+		RTC_TEST(nmi_mask),
+		RTC_TEST(reset_disables_interrupts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,8 +23,8 @@ static void probe_write(void *opaque, uint16_t port, unsigned size, uint32_t val
 	seen.value = value;
 }
 
-static const struct io_ops wide = { probe_read, probe_write, 4 };
-static const struct io_ops narrow = { probe_read, probe_write, 0 };
+static const struct io_ops wide = {probe_read, probe_write, 4};
+static const struct io_ops narrow = {probe_read, probe_write, 0};
 
 static void dispatch(void **state)
 {
@@ -42,7 +42,7 @@ static void dispatch(void **state)
 	out16(0x1008, 0x1234);
 	assert_int_equal(seen.count, 2);
 	assert_int_equal(seen.value, 0x12);
-	assert_int_equal(in32(0x100a), 0xffffdbda); /* half assigned */
+	assert_int_equal(in32(0x100a), 0xffffdbda);	   /* half assigned */
 	machine_add_io(board.m, 0x1002, 1, &narrow, NULL); /* shadows */
 	seen.count = 0;
 	in32(0x1002);
@@ -58,7 +58,8 @@ static void unassigned_ports(void **state)
 	assert_int_equal(in8(0x00), 0xff); /* no DMA controller */
 }
 
-/* Every port, every size: nothing crashes, nothing outside asks for anything but reset and power-off. */
+/* Every port, every size: nothing crashes, nothing outside asks for anything but reset and
+ * power-off. */
 static void every_port(void **state)
 {
 	for (unsigned port = 0; port < 65536; port++) {
@@ -172,8 +173,9 @@ static void coprocessor_error(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		BOARD_TEST(dispatch), BOARD_TEST(unassigned_ports), BOARD_TEST(every_port), BOARD_TEST(pci_functions),
-		BOARD_TEST(pci_accesses), BOARD_TEST(cf9), BOARD_TEST(port92), BOARD_TEST(coprocessor_error),
+		BOARD_TEST(dispatch),	   BOARD_TEST(unassigned_ports),  BOARD_TEST(every_port),
+		BOARD_TEST(pci_functions), BOARD_TEST(pci_accesses),	  BOARD_TEST(cf9),
+		BOARD_TEST(port92),	   BOARD_TEST(coprocessor_error),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
