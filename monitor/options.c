@@ -6,6 +6,7 @@
 #include "monitor/options_internal.h"
 
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct option {
@@ -107,7 +108,11 @@ static void set_defaults(struct options *o)
 {
 	memset(o, 0, sizeof(*o));
 	o->ram = 128ull << 20;
-	o->cpu = *cpu_model_nth(0);
+	char why[OPTIONS_ERROR_LEN];
+
+	/* parsed, not copied: a model is completed with what the host can do */
+	if (!cpu_model_parse(cpu_model_nth(0)->name, &o->cpu, why, sizeof(why)))
+		abort(); /* the default model exists */
 	o->debug_exit_base = 0x501;
 	o->debug_exit_size = 2;
 }

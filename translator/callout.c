@@ -66,7 +66,11 @@ uint32_t callout_check(struct tcx *x)
 	struct tc *tc = x->tc;
 	struct ccf *c = ccf_of(tc, x->arg);
 
-	if (source_unchanged(tc, c))
+	bool unchanged = source_unchanged(tc, c);
+
+	if (smc_selfchecked(tc, x->arg, unchanged))
+		return 1;
+	if (unchanged)
 		return 0;
 	c->flags |= CCF_STALE;
 	ccf_drop(tc, x->arg);

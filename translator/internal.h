@@ -154,6 +154,7 @@ struct code_page {
 	ccf_id first;      /* live CCFs that overlap the page */
 	uint16_t writes;   /* writes since the last drop that hit no CCF */
 	uint16_t thrash;   /* how often everything was dropped for such writes */
+	uint16_t clean;    /* self-checks in a row that found nothing */
 	bool used;
 	bool selfcheck;    /* too often written: leave it writable, CCFs check themselves */
 };
@@ -266,6 +267,7 @@ void smc_destroy(struct tc *);
 void smc_add(struct tc *, ccf_id);
 void smc_remove(struct tc *, ccf_id);
 bool smc_page_selfchecks(struct tc *, uint64_t gpa);
+bool smc_selfchecked(struct tc *, ccf_id, bool unchanged);
 void smc_clear(struct tc *);
 void smc_code_unmapped(void *ctx, unsigned space, uint64_t first, uint64_t last);
 void smc_space_recycled(void *ctx, unsigned space);

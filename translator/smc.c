@@ -6,7 +6,8 @@
  *   it overlaps a CCF         that CCF is dropped
  *   no CCF is left            the page is given back to plain writing
  *   it hits no CCF, again and again    data shares the page with code: all CCFs are dropped; when even that
- *                             happens often, the page is left writable for good and its CCFs check themselves at entry
+ *                             happens often, the page is left writable and its CCFs check themselves at entry, until
+ *                             that has been in vain for long (a kernel patching itself at start)
  */
 #include "translator/internal.h"
 
@@ -17,6 +18,7 @@
 enum {
 	NEAR_MISSES = 8,  /* writes beside code before the page is given up */
 	THRASH_LIMIT = 4, /* times a page is given up before it becomes self-checking */
+	CLEAN_LIMIT = 256, /* checks in a row that find nothing before it is protected again */
 	PAGE_SLOTS = 1 << TC_PAGE_BITS,
 	NO_PAGE = PAGE_SLOTS,
 };
@@ -144,6 +146,26 @@ static void give_up_page(struct tc *tc, struct code_page *p)
 	p->writes = 0;
 	if (++p->thrash >= THRASH_LIMIT)
 		p->selfcheck = true;
+}
+
+/* A CCF of a self-checking page has compared its source. True: the page is protected again, and the CCF gone. */
+bool smc_selfchecked(struct tc *tc, ccf_id id, bool unchanged)
+{
+	struct code_page *p = page_find(tc, ccf_of(tc, id)->gpa >> PAGE_SHIFT);
+
+	if (!p)
+		return false;
+	p->clean = unchanged ? p->clean + 1 : 0;
+	if (p->clean < CLEAN_LIMIT)
+		return false;
+	for (ccf_id i = p->first; i; i = *next_on_page(tc, i, p->gfn))
+		ccf_of(tc, i)->flags |= CCF_STALE;
+	drop_on_page(tc, p, p->gfn << PAGE_SHIFT, (p->gfn + 1) << PAGE_SHIFT);
+	p->selfcheck = false;
+	p->thrash = 0;
+	p->writes = 0;
+	p->clean = 0;
+	return true;
 }
 
 static void written(void *ctx, gpa_t at, unsigned len)
