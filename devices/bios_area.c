@@ -42,7 +42,10 @@ static void build_rom(struct machine *m, uint8_t *rom)
 	size_t acpi = acpi_tables_build(m, rom, RSDP_ADDRESS - BIOS_BASE, BIOS_BASE,
 					rom + RSDP_ADDRESS - BIOS_BASE);
 	size_t mp = mp_table_build(rom + MP_ADDRESS - BIOS_BASE, MP_SIZE, MP_ADDRESS);
-	assert(acpi && mp); /* their size does not depend on the guest */
+	/* their size does not depend on the guest */
+	assert(acpi && mp);
+	(void)acpi;
+	(void)mp;
 	memcpy(rom + POST_ADDRESS - BIOS_BASE, post_code, sizeof(post_code));
 	memcpy(rom + RESET_VECTOR - BIOS_BASE, reset_vector, sizeof(reset_vector));
 	m->rsdp = gpa(RSDP_ADDRESS);
