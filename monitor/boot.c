@@ -1,6 +1,6 @@
 /* Opening what is to be booted, and what both boot protocols share; see boot.h. */
 #include "monitor/boot.h"
-#include "monitor/guest.h"
+#include "guest/default_guest.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -62,10 +62,6 @@ static void say_defaults(const struct options *o)
 	else if (!o->nographic && !o->display_none && !o->serial_count && !o->nodefaults)
 		fprintf(stderr, "ringfence: there is no display: the first serial port is on this terminal, as with "
 				"-nographic\n");
-#ifndef RINGFENCE_HAVE_DBT
-	if (o->accel.kind == ACCEL_DBT)
-		fprintf(stderr, "ringfence: built without the translator: guest code is interpreted\n");
-#endif
 }
 
 static int run(const struct options *o)

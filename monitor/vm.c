@@ -71,11 +71,7 @@ static bool create_processor(struct vm *vm, char *err, size_t errlen)
 	vm->mmu = mmu_create(vm->map, &vm->cpu, &mmu_config, err, errlen);
 	if (!vm->mmu)
 		return false;
-#ifdef RINGFENCE_HAVE_DBT
 	vm->accel = vm->options.accel.kind == ACCEL_DBT ? &accel_dbt : &accel_interp;
-#else
-	vm->accel = &accel_interp;
-#endif
 	vm->accel_state = vm->accel->create(vm, err, errlen);
 	return vm->accel_state;
 }

@@ -5,7 +5,7 @@
 #include "test.h"
 
 #include "monitor/boot.h"
-#include "monitor/guest.h"
+#include "guest/default_guest.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -15,7 +15,7 @@ enum { RAM = 32 << 20, ERR = 512 };
 
 /* Stands for the built-in guest, whose own tests are elsewhere. */
 const unsigned char ringfence_default_guest[] = {0};
-const size_t ringfence_default_guest_size = 1;
+const unsigned long ringfence_default_guest_size = 1;
 
 struct fixture {
 	struct boot boot;
