@@ -331,6 +331,7 @@ static enum outcome selector_operand(struct cpu *cpu, const struct insn *insn, u
 	uint32_t value = 0;
 	enum outcome o;
 
+	*sel = 0;
 	if (no_selectors(cpu))
 		return cpu_raise(cpu, EXC_UD);
 	o = require_cpl0(cpu);
