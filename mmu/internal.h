@@ -15,7 +15,9 @@
  *     entry p was filled from, and that the snapshot's entry for p is the one p was filled from
  *     (give or take bits whose change does not matter, see snapshot_changed);
  *   - SH_W implies RAM, guest-dirty, not a code page, and an extent in the reverse map;
- *   - host mappings are exactly what the shadow says: PROT_NONE where SH_R is clear.
+ *   - host mappings are what the shadow says: PROT_NONE where SH_R is clear. A PARKED page is a
+ *     mapping of a dropped page that was only made inaccessible: four times cheaper than mapping nothing
+ *     over it, and cheap to bring back when the same frame is wanted there again (aging, copy on write).
  */
 #ifndef RINGFENCE_MMU_INTERNAL_H
 #define RINGFENCE_MMU_INTERNAL_H
@@ -135,6 +137,7 @@ enum {
 	SH_CODE = 4, /* mmu_track_code was used */
 	SH_NOWP = 8, /* writable only because CR0.WP was clear */
 	SH_SEEN = 16, /* scratch bit of rmap compaction */
+	SH_PARKED = 32, /* in window.parked only */
 	SH_GFN_SHIFT = 8,
 };
 
@@ -150,10 +153,12 @@ struct window {
 	unsigned space;
 	uintptr_t base;
 	uint32_t *shadow;
+	uint32_t *parked; /* frame << 8 | SH_PARKED, or 0; meaningless where SH_R is set */
 	struct slot *slots;
 	uint64_t used[MAX_SLOTS / 64]; /* slots with live != 0 */
 	uint32_t vmas;                 /* host mappings this window is made of */
 	uint32_t nowp, tracked;        /* pages with SH_NOWP, SH_CODE */
+	uint32_t parked_n;             /* pages parked */
 	unsigned slot_shift;           /* log2(pages in a slot) */
 	bool assigned;
 	uint64_t cr3;
@@ -231,16 +236,22 @@ void mmu_page_faulted(struct mmu *, uint32_t va);
 /* The only writer of shadow words: keeps live counts, slot bitmap and mapping counts right. */
 void shadow_set(struct mmu *, struct window *, uint32_t page, uint32_t word);
 
+/* The only writer of window.parked. */
+void parked_set(struct mmu *, struct window *, uint32_t page, uint32_t word);
+void parked_forget(struct mmu *, struct window *, uint32_t page, uint32_t n);
+
 /* Collects dropped pages so that neighbours share one system call and one report. */
 struct drop {
 	struct mmu *m;
 	struct window *w;
-	uint32_t map_lo, map_hi, code_lo, code_hi;
-	bool mapped, code;
+	uint32_t map_lo, map_hi, code_lo, code_hi, ro_lo, ro_hi;
+	bool mapped, code, ro;
 };
 void drop_begin(struct drop *, struct mmu *, struct window *);
 void drop_pages(struct drop *, uint32_t first, uint32_t last);
 void drop_slot(struct drop *, unsigned slot);
+/* The page stays mapped but loses the right to be written. */
+void drop_write(struct drop *, uint32_t page);
 void drop_end(struct drop *);
 
 /* window.c */
@@ -251,6 +262,8 @@ bool window_map(struct mmu *, struct window *, uint32_t page, uint32_t n, uint64
 /* Change rights of pages that are mapped; false: host refused. */
 bool window_protect(struct window *, uint32_t page, uint32_t n, bool write);
 void window_unmap(struct mmu *, struct window *, uint32_t page, uint32_t n);
+/* Make pages inaccessible in place; false: host refused. */
+bool window_park(struct window *, uint32_t page, uint32_t n);
 /* Drop all host mappings but keep code tracking. */
 void window_unmap_all(struct mmu *, struct window *);
 /* Empty the window without telling anybody. */

@@ -9,21 +9,38 @@
 
 static bool joined(uint32_t a, uint32_t b)
 {
-	if ((a ^ b) & (SH_R | SH_W))
+	if ((a ^ b) & (SH_R | SH_W | SH_PARKED))
 		return false;
-	return !(a & SH_R) || (b >> SH_GFN_SHIFT) == (a >> SH_GFN_SHIFT) + 1;
+	return !(a & (SH_R | SH_PARKED)) || (b >> SH_GFN_SHIFT) == (a >> SH_GFN_SHIFT) + 1;
 }
 
-/* Mapping boundaries on both sides of a page, were its word `word`. */
-static unsigned edges(const struct window *w, uint32_t page, uint32_t word)
+/* What the host has at a page. */
+static uint32_t host_word(const struct window *w, uint32_t page)
 {
+	if (w->shadow[page] & SH_R)
+		return w->shadow[page];
+	return w->parked_n ? w->parked[page] : 0;
+}
+
+/* Mapping boundaries on both sides of a page. */
+static unsigned edges(const struct window *w, uint32_t page)
+{
+	uint32_t word = host_word(w, page);
 	unsigned n = 0;
 
 	if (page > 0)
-		n += !joined(w->shadow[page - 1], word);
+		n += !joined(host_word(w, page - 1), word);
 	if (page < WINDOW_PAGES - 1)
-		n += !joined(word, w->shadow[page + 1]);
+		n += !joined(word, host_word(w, page + 1));
 	return n;
+}
+
+static void count_edges(struct mmu *m, struct window *w, uint32_t page, unsigned before)
+{
+	int delta = (int)edges(w, page) - (int)before;
+
+	w->vmas += (uint32_t)delta;
+	m->stats.mappings_now += (uint64_t)(int64_t)delta;
 }
 
 static void count_flag(uint32_t *counter, uint32_t old, uint32_t word, uint32_t flag)
@@ -37,16 +54,15 @@ void shadow_set(struct mmu *m, struct window *w, uint32_t page, uint32_t word)
 	uint32_t old = w->shadow[page];
 	unsigned n = page >> w->slot_shift;
 	struct slot *s = &w->slots[n];
-	unsigned delta;
+	unsigned before;
 
 	if (old == word)
 		return;
-	delta = edges(w, page, word) - edges(w, page, old);
-	w->vmas += delta;
-	m->stats.mappings_now += (uint64_t)(int64_t)(int)delta;
+	before = edges(w, page);
 	count_flag(&w->nowp, old, word, SH_NOWP);
 	count_flag(&w->tracked, old, word, SH_CODE);
 	w->shadow[page] = word;
+	count_edges(m, w, page, before);
 	if (!old && s->live++ == 0) {
 		w->used[n / 64] |= 1ull << (n % 64);
 	} else if (!word && --s->live == 0) {
@@ -57,10 +73,30 @@ void shadow_set(struct mmu *m, struct window *w, uint32_t page, uint32_t word)
 	}
 }
 
+void parked_set(struct mmu *m, struct window *w, uint32_t page, uint32_t word)
+{
+	uint32_t old = w->parked[page];
+	unsigned before = edges(w, page);
+
+	w->parked[page] = word;
+	if (!old != !word)
+		w->parked_n += word ? 1 : (uint32_t)-1;
+	count_edges(m, w, page, before);
+}
+
+void parked_forget(struct mmu *m, struct window *w, uint32_t page, uint32_t n)
+{
+	for (uint32_t i = 0; i < n && w->parked_n; i++)
+		if (w->parked[page + i])
+			parked_set(m, w, page + i, 0);
+}
+
 /* ---- dropping ---- */
 
 /* Unmapping across a short stretch that is not mapped anyway is cheaper than a second system call. */
 enum { MAX_GAP = 1024 };
+/* Longer ranges are worth a real unmapping, which gives mappings back. */
+enum { PARK_MAX = 16 };
 
 void drop_begin(struct drop *d, struct mmu *m, struct window *w)
 {
@@ -71,9 +107,20 @@ static void flush_unmap(struct drop *d)
 {
 	if (!d->mapped)
 		return;
-	window_unmap(d->m, d->w, d->map_lo, d->map_hi - d->map_lo + 1);
+	if (d->map_hi - d->map_lo >= PARK_MAX || !window_park(d->w, d->map_lo, d->map_hi - d->map_lo + 1))
+		window_unmap(d->m, d->w, d->map_lo, d->map_hi - d->map_lo + 1);
 	d->m->stats.drops++;
 	d->mapped = false;
+}
+
+static void flush_ro(struct drop *d)
+{
+	if (!d->ro)
+		return;
+	d->ro = false;
+	/* had an unmapping failed meanwhile, the whole window would be unmapped and stay so */
+	if ((d->w->shadow[d->ro_lo] & SH_R) && !window_protect(d->w, d->ro_lo, d->ro_hi - d->ro_lo + 1, false))
+		window_unmap_all(d->m, d->w);
 }
 
 static void flush_code(struct drop *d)
@@ -82,6 +129,8 @@ static void flush_code(struct drop *d)
 
 	if (!d->code)
 		return;
+	flush_unmap(d);
+	flush_ro(d);
 	d->code = false;
 	if (l->code_unmapped)
 		l->code_unmapped(l->ctx, d->w->space, d->code_lo, d->code_hi);
@@ -94,7 +143,7 @@ static bool gap_is_empty(const struct drop *d, uint32_t page)
 	for (uint32_t p = d->map_hi + 1; p < page; p++)
 		if (d->w->shadow[p] & SH_R)
 			return false;
-	return true;
+	return true; /* parked pages in the gap are no obstacle */
 }
 
 static void note_unmap(struct drop *d, uint32_t page)
@@ -129,7 +178,24 @@ void drop_pages(struct drop *d, uint32_t first, uint32_t last)
 		if (word & SH_CODE)
 			note_code(d, p);
 		shadow_set(d->m, d->w, p, 0);
+		if (word & SH_R)
+			parked_set(d->m, d->w, p, (word & ~0xffu) | SH_PARKED);
 	}
+}
+
+void drop_write(struct drop *d, uint32_t page)
+{
+	uint32_t word = d->w->shadow[page];
+
+	if (!(word & SH_W))
+		return;
+	if (d->ro && page != d->ro_hi + 1)
+		flush_ro(d);
+	if (!d->ro)
+		d->ro_lo = page;
+	d->ro = true;
+	d->ro_hi = page;
+	shadow_set(d->m, d->w, page, word & ~(uint32_t)(SH_W | SH_NOWP));
 }
 
 void drop_slot(struct drop *d, unsigned slot)
@@ -143,5 +209,6 @@ void drop_slot(struct drop *d, unsigned slot)
 void drop_end(struct drop *d)
 {
 	flush_unmap(d);
+	flush_ro(d);
 	flush_code(d);
 }

@@ -6,9 +6,10 @@
  * of the page table in use, is compared with what was there when it was filled. Comparing an unchanged
  * 4 KiB table costs less than a tenth of a microsecond; a write-protection fault costs two.
  *
- * A change is ignored when everything filled from the old entry is right under the new one: A or D
- * set, bits for software, caching attributes, G. A or D cleared is a change: the next access must
- * set it again, so it must fault. An entry that nothing was filled from just has its snapshot renewed.
+ * A change is ignored when everything filled from the old entry is right under the new one: A, D or
+ * R/W set, bits for software, caching attributes, G. A or D cleared is a change: the next access must
+ * set it again, so it must fault. A page that only lost the right to be written, or its D bit,
+ * stays mapped read-only. An entry that nothing was filled from just has its snapshot renewed.
  */
 #include "mmu/internal.h"
 
@@ -18,16 +19,25 @@
 /* Snapshot pages one vCPU may hold: every page table of one PAE address space twice. */
 enum { SNAP_MAX = 4096 };
 
+/* A, D and RW are harmless when they are set, not when they are cleared. */
+#define HARMLESS (PTE_AVL | PTE_PWT | PTE_PCD | PTE_A | PTE_D | PTE_RW | PTE_G)
+
 bool snapshot_changed(uint64_t old, uint64_t now, enum snap_level level)
 {
 	static const uint64_t ignored[] = {
-		[LEVEL_PTE] = PTE_AVL | PTE_PWT | PTE_PCD | PTE_A | PTE_D | PTE_G | PTE_PS,
-		[LEVEL_LARGE] = PTE_AVL | PTE_PWT | PTE_PCD | PTE_A | PTE_D | PTE_G | 1u << 12,
-		[LEVEL_TABLE] = PTE_AVL | PTE_PWT | PTE_PCD | PTE_A | PTE_D | PTE_G,
+		[LEVEL_PTE] = HARMLESS | PTE_PS, /* PAT in a page-table entry */
+		[LEVEL_LARGE] = HARMLESS | 1u << 12, /* PAT in a large page's */
+		[LEVEL_TABLE] = HARMLESS,
 	};
-	uint64_t must_stay = level == LEVEL_TABLE ? PTE_A : PTE_A | PTE_D;
+	uint64_t must_stay = level == LEVEL_TABLE ? PTE_A | PTE_RW : PTE_A | PTE_D | PTE_RW;
 
 	return ((old ^ now) & ~ignored[level]) || (old & ~now & must_stay);
+}
+
+/* The commonest change (fork, write-back): the page is the same but must fault on the next write. */
+static bool only_write_lost(uint64_t old, uint64_t now)
+{
+	return !snapshot_changed(old, now | (old & (PTE_RW | PTE_D)), LEVEL_PTE);
 }
 
 enum snap_level snapshot_level(const struct mmu *m, uint64_t pde)
@@ -175,7 +185,11 @@ static void compare_entry(struct drop *d, struct slot *s, uint32_t page, uint64_
 	if (old == now)
 		return;
 	put_entry(d->m, s->snap, index, now);
-	if (d->w->shadow[page] && snapshot_changed(old, now, LEVEL_PTE))
+	if (!d->w->shadow[page] || !snapshot_changed(old, now, LEVEL_PTE))
+		return;
+	if (only_write_lost(old, now))
+		drop_write(d, page);
+	else
 		drop_pages(d, page, page); /* may free s->snap with the slot's last page */
 }
 

@@ -25,15 +25,18 @@ static void *at(const struct window *w, uint32_t page)
 	return (void *)(w->base + bytes(page));
 }
 
+#define WORDS_BYTES (WINDOW_PAGES * sizeof(uint32_t))
+#define TABLE_BYTES (2 * WORDS_BYTES + MAX_SLOTS * sizeof(struct slot))
+
 static bool reserve_tables(struct window *w)
 {
-	size_t len = WINDOW_PAGES * sizeof(uint32_t) + MAX_SLOTS * sizeof(struct slot);
-	uint8_t *p = mmap(NULL, len, PROT_READ | PROT_WRITE, RESERVE_FLAGS, -1, 0);
+	uint8_t *p = mmap(NULL, TABLE_BYTES, PROT_READ | PROT_WRITE, RESERVE_FLAGS, -1, 0);
 
 	if (p == MAP_FAILED)
 		return false;
 	w->shadow = (uint32_t *)p;
-	w->slots = (struct slot *)(p + WINDOW_PAGES * sizeof(uint32_t));
+	w->parked = w->shadow + WINDOW_PAGES;
+	w->slots = (struct slot *)(w->parked + WINDOW_PAGES);
 	return true;
 }
 
@@ -73,7 +76,7 @@ void window_release(struct mmu *m)
 		munmap((void *)m->region, m->region_size);
 	for (unsigned i = 0; i < m->spaces; i++)
 		if (m->win[i].shadow)
-			munmap(m->win[i].shadow, WINDOW_PAGES * sizeof(uint32_t) + MAX_SLOTS * sizeof(struct slot));
+			munmap(m->win[i].shadow, TABLE_BYTES);
 }
 
 /*
@@ -98,6 +101,11 @@ bool window_protect(struct window *w, uint32_t page, uint32_t n, bool write)
 	return mprotect(at(w, page), bytes(n), PROT_READ | (write ? PROT_WRITE : 0)) == 0;
 }
 
+bool window_park(struct window *w, uint32_t page, uint32_t n)
+{
+	return mprotect(at(w, page), bytes(n), PROT_NONE) == 0;
+}
+
 /* Code pages inside a writable run are taken back one stretch at a time. */
 static bool protect_code(struct mmu *m, struct window *w, uint32_t page, uint32_t n, uint64_t file_page)
 {
@@ -113,25 +121,39 @@ static bool protect_code(struct mmu *m, struct window *w, uint32_t page, uint32_
 	return true;
 }
 
-static bool map_once(struct mmu *m, struct window *w, uint32_t page, uint32_t n, uint64_t file, bool write)
+/* Are all pages still mapped, just inaccessible? */
+static bool all_parked(const struct window *w, uint32_t page, uint32_t n, uint64_t gfn)
 {
-	int prot = PROT_READ | (write ? PROT_WRITE : 0);
-
-	if (mmap(at(w, page), bytes(n), prot, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, m->pm->fd, (off_t)file) ==
-	    MAP_FAILED)
+	if (!w->parked_n)
 		return false;
+	for (uint32_t i = 0; i < n; i++)
+		if (w->parked[page + i] != ((uint32_t)((gfn + i) << SH_GFN_SHIFT) | SH_PARKED))
+			return false;
+	return true;
+}
+
+static bool map_once(struct mmu *m, struct window *w, uint32_t page, uint32_t n, uint64_t gfn, bool write)
+{
+	uint64_t file = physmap_file_offset(m->pm, gpa(gfn << PAGE_SHIFT));
+	int prot = PROT_READ | (write ? PROT_WRITE : 0), flags = MAP_SHARED | MAP_FIXED | MAP_NORESERVE;
+
+	if (all_parked(w, page, n, gfn)) {
+		if (!window_protect(w, page, n, write))
+			return false;
+	} else if (mmap(at(w, page), bytes(n), prot, flags, m->pm->fd, (off_t)file) == MAP_FAILED) {
+		return false;
+	}
+	parked_forget(m, w, page, n);
 	return !write || protect_code(m, w, page, n, file >> PAGE_SHIFT);
 }
 
 bool window_map(struct mmu *m, struct window *w, uint32_t page, uint32_t n, uint64_t gfn, bool write)
 {
-	uint64_t file = physmap_file_offset(m->pm, gpa(gfn << PAGE_SHIFT));
-
-	if (map_once(m, w, page, n, file, write))
+	if (map_once(m, w, page, n, gfn, write))
 		return true;
 	/* too many mappings whatever we counted: start over with none */
 	mmu_evict_all(m);
-	if (map_once(m, w, page, n, file, write))
+	if (map_once(m, w, page, n, gfn, write))
 		return true;
 	window_unmap(m, w, page, n);
 	return false;
@@ -146,7 +168,9 @@ static bool map_nothing(const struct window *w, uint32_t page, uint32_t n)
 void window_unmap(struct mmu *m, struct window *w, uint32_t page, uint32_t n)
 {
 	/* splitting a mapping can fail when there are too many; replacing the whole window cannot */
-	if (!map_nothing(w, page, n))
+	if (map_nothing(w, page, n))
+		parked_forget(m, w, page, n);
+	else
 		window_unmap_all(m, w);
 }
 
@@ -162,11 +186,22 @@ static void forget_mappings(struct mmu *m, struct window *w, unsigned n)
 	}
 }
 
+/* Nothing is mapped in the window any more. */
+static void forget_parked(struct mmu *m, struct window *w)
+{
+	if (w->parked_n)
+		madvise(w->parked, WORDS_BYTES, MADV_DONTNEED);
+	w->parked_n = 0;
+	m->stats.mappings_now -= w->vmas - 1;
+	w->vmas = 1;
+}
+
 void window_unmap_all(struct mmu *m, struct window *w)
 {
 	map_nothing(w, 0, WINDOW_PAGES);
 	for (unsigned n = 0; n < WINDOW_PAGES >> w->slot_shift; n++)
 		forget_mappings(m, w, n);
+	forget_parked(m, w);
 }
 
 void window_clear(struct mmu *m, struct window *w)
@@ -180,13 +215,12 @@ void window_clear(struct mmu *m, struct window *w)
 		if (w->slots[n].live || w->slots[n].snap)
 			w->slots[n] = (struct slot){0};
 	}
-	if (!used)
+	if (!used && !w->parked_n)
 		return;
 	map_nothing(w, 0, WINDOW_PAGES);
-	madvise(w->shadow, WINDOW_PAGES * sizeof(uint32_t), MADV_DONTNEED);
+	madvise(w->shadow, WORDS_BYTES, MADV_DONTNEED);
 	for (unsigned i = 0; i < ARRAY_LEN(w->used); i++)
 		w->used[i] = 0;
-	m->stats.mappings_now -= w->vmas - 1;
-	w->vmas = 1;
+	forget_parked(m, w);
 	w->nowp = w->tracked = 0;
 }
