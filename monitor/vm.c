@@ -1,4 +1,5 @@
 /* Putting the virtual machine together, and its end; see vm.h. The run loop is in vcpu.c. */
+#include "monitor/host_tsc.h"
 #include "monitor/log.h"
 #include "monitor/vm_internal.h"
 
@@ -66,6 +67,8 @@ static bool create_processor(struct vm *vm, char *err, size_t errlen)
 	const struct mmu_config mmu_config = {.user_windows = 16};
 	vm->cpu.ops = &vm_cpu_ops;
 	vm->cpu.ops_ctx = vm;
+	/* the local APIC's timer counts the crystal (devices/lapic.c: 1 GHz) */
+	cpu_model_set_tsc_hz(&vm->options.cpu, host_tsc_hz(), 1000000000);
 	vm->cpu.model = &vm->options.cpu;
 	cpu_reset(&vm->cpu);
 	vm->mmu = mmu_create(vm->map, &vm->cpu, &mmu_config, err, errlen);
