@@ -285,3 +285,25 @@ bool mock_same(const struct mock *m, const struct cpu *copy)
 	memcpy(&now.fault, &copy->fault, sizeof(now.fault));
 	return memcmp(&now, copy, sizeof(now)) == 0;
 }
+
+enum outcome mock_exec(struct mock *m, const uint8_t *code, unsigned len)
+{
+	mock_put(m, (uint32_t)(m->cpu.seg[S_CS].base + m->cpu.rip), code, len);
+	return cpu_interpret_one(&m->cpu);
+}
+
+void mock_expect_fault_at(struct mock *m, enum outcome o, const struct cpu *before, unsigned vector,
+			  uint32_t error, const char *file, int line)
+{
+	const struct cpu_fault *f = &m->cpu.fault;
+
+	if (o != OUT_FAULT || f->vector != vector || f->error != error) {
+		print_error("outcome %d, vector %u, error %#x; expected vector %u, error %#x\n", o, f->vector,
+			    f->error, vector, error);
+		_fail(file, line);
+	}
+	if (before && !mock_same(m, before)) {
+		print_error("the fault changed the state\n");
+		_fail(file, line);
+	}
+}

@@ -92,6 +92,15 @@ void mock_vm86(struct mock *, uint16_t cs, uint16_t ip, unsigned iopl);
 /* Real mode with all segments 0. */
 void mock_real(struct mock *, uint16_t cs, uint16_t ip);
 
+/* Put code at CS:EIP and interpret one instruction of it. */
+enum outcome mock_exec(struct mock *, const uint8_t *code, unsigned len);
+#define MOCK_EXEC(m, ...) mock_exec(m, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+/* The last outcome was this fault, and nothing but cpu->fault differs from `before` (may be null). */
+void mock_expect_fault_at(struct mock *, enum outcome, const struct cpu *before, unsigned vector,
+			  uint32_t error, const char *file, int line);
+#define MOCK_EXPECT_FAULT(m, outcome, before, vector, error) \
+	mock_expect_fault_at(m, outcome, before, vector, error, __FILE__, __LINE__)
+
 /* State comparison for "nothing changed on a fault": all but cpu->fault. */
 void mock_save(const struct mock *, struct cpu *copy);
 bool mock_same(const struct mock *, const struct cpu *copy);
