@@ -19,7 +19,7 @@ typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long long u64;
-typedef int bool;
+typedef _Bool bool;
 enum { false, true };
 
 /* ---- processor constants ---- */
