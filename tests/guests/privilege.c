@@ -182,7 +182,8 @@ static void control_registers(void)
 	write_cr0(CR0_PE | CR0_NE);
 	c = kernel_context(set4);
 	c.eax = 1u << 31;
-	run(&c);
+	if (!on_oracle)
+		run(&c);
 	sdm_only("TCG accepts or masks reserved CR4 bits");
 	expect(&c, "reserved CR4 bit", GP, 0, 0);
 	write_cr4(0);
