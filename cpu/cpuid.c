@@ -45,8 +45,14 @@ static void leaf_descriptors(uint32_t out[4])
 /* The same caches as parameters (SDM: "Deterministic Cache Parameters Leaf"). */
 static void leaf_cache(uint32_t subleaf, uint32_t out[4])
 {
-	static const struct { uint8_t type, level; uint8_t ways; uint32_t sets; } cache[] = {
-		{1, 1, 8, 64}, {2, 1, 8, 64}, {3, 2, 8, 4096},
+	static const struct {
+		uint8_t type, level;
+		uint8_t ways;
+		uint32_t sets;
+	} cache[] = {
+		{1, 1, 8, 64},
+		{2, 1, 8, 64},
+		{3, 2, 8, 4096},
 	};
 
 	if (subleaf >= ARRAY_LEN(cache))
@@ -143,7 +149,9 @@ static void extended(const struct cpu *cpu, uint32_t leaf, uint32_t out[4])
 		out[3] = m->features[FEAT_87_EDX];
 		break;
 	case 0x80000008:
-		out[0] = 32u << 8 | (m->features[FEAT_1_EDX] & (1u << F1D_PAE | 1u << F1D_PSE36) ? PHYS_BITS : 32);
+		out[0] = 32u << 8 |
+			 (m->features[FEAT_1_EDX] & (1u << F1D_PAE | 1u << F1D_PSE36) ? PHYS_BITS
+										      : 32);
 		break;
 	default:
 		break;

@@ -73,7 +73,8 @@ uint32_t debug_match_data(const struct cpu *cpu, uint64_t linear, unsigned len, 
 	uint32_t hit = 0;
 
 	for (unsigned n = 0; n < 4; n++) {
-		bool wanted = kind(cpu, n) == RW_ACCESS || (kind(cpu, n) == RW_WRITE && (acc & ACC_WRITE));
+		bool wanted = kind(cpu, n) == RW_ACCESS ||
+			      (kind(cpu, n) == RW_WRITE && (acc & ACC_WRITE));
 
 		if (enabled(cpu, n) && wanted && overlaps(cpu, n, (uint32_t)linear, len))
 			hit |= 1u << n;
@@ -101,7 +102,8 @@ uint32_t debug_match_exec(const struct cpu *cpu, uint64_t linear)
 	if (cpu->eflags & FL_RF)
 		return 0;
 	for (unsigned n = 0; n < 4; n++) {
-		if (enabled(cpu, n) && kind(cpu, n) == RW_EXEC && (uint32_t)cpu->dr[n] == (uint32_t)linear)
+		if (enabled(cpu, n) && kind(cpu, n) == RW_EXEC &&
+		    (uint32_t)cpu->dr[n] == (uint32_t)linear)
 			hit |= 1u << n;
 	}
 	return hit;

@@ -12,8 +12,8 @@
 /* Vectors that push an error code. */
 static bool has_error_code(unsigned vector)
 {
-	const uint32_t with = 1u << EXC_DF | 1u << EXC_TS | 1u << EXC_NP | 1u << EXC_SS | 1u << EXC_GP |
-			      1u << EXC_PF | 1u << EXC_AC;
+	const uint32_t with = 1u << EXC_DF | 1u << EXC_TS | 1u << EXC_NP | 1u << EXC_SS |
+			      1u << EXC_GP | 1u << EXC_PF | 1u << EXC_AC;
 	return vector < 32 && (with >> vector & 1);
 }
 
@@ -45,7 +45,8 @@ static enum outcome real_deliver(struct cpu *cpu, struct event *e)
 
 	if (e->vector * 4u + 3 > cpu->idtr.limit)
 		return cpu_raise_error(cpu, EXC_GP, 0);
-	o = cpu->ops->read(cpu, gva((uint32_t)(cpu->idtr.base + e->vector * 4u)), entry, 4, ACC_READ);
+	o = cpu->ops->read(cpu, gva((uint32_t)(cpu->idtr.base + e->vector * 4u)), entry, 4,
+			   ACC_READ);
 	if (o != OUT_OK)
 		return o;
 	frame_add(&f, e->eflags & 0xffff);
@@ -177,6 +178,7 @@ static void deliver(struct cpu *cpu, struct event *e)
 		}
 	}
 	cpu->shadow = 0;
+	cpu->halted = 0; /* a debug trap ends HLT as interrupts do */
 }
 
 void cpu_deliver_fault(struct cpu *cpu)
@@ -195,15 +197,15 @@ void cpu_deliver_interrupt(struct cpu *cpu, unsigned vector)
 		.eflags = cpu->eflags,
 	};
 
-	cpu->halted = 0;
 	if (vector == EXC_NMI)
 		cpu->nmi_block = 1;
 	deliver(cpu, &e);
 }
 
 /*
- * INT1 is delivered like the processor's own #DB: no DPL check, and in vm86 mode no IOPL check either.
- * INT n alone is sensitive to IOPL (SDM: "Interrupt and Exception Handling in Virtual-8086 Mode").
+ * INT1 is delivered like the processor's own #DB: no DPL check, and in vm86 mode no IOPL check
+ * either. INT n alone is sensitive to IOPL (SDM: "Interrupt and Exception Handling in Virtual-8086
+ * Mode").
  */
 enum outcome cpu_soft_interrupt(struct cpu *cpu, const struct insn *insn, unsigned vector)
 {

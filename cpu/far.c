@@ -10,8 +10,8 @@
 /* ---- code segments ---- */
 
 /*
- * Check the code segment of a jump or call and find the privilege it leads to. `gate`: through a call
- * gate, where the RPL of the target selector does not count and calls may go inward.
+ * Check the code segment of a jump or call and find the privilege it leads to. `gate`: through a
+ * call gate, where the RPL of the target selector does not count and calls may go inward.
  */
 static enum outcome target_code_check(struct cpu *cpu, uint16_t sel, bool gate, bool call,
 				      struct cpu_segment *cs, unsigned *cpl)
@@ -97,8 +97,9 @@ static enum outcome copy_parameters(struct cpu *cpu, const struct call_gate *g, 
 	return OUT_OK;
 }
 
-static enum outcome call_inner_level(struct cpu *cpu, const struct insn *insn, const struct call_gate *g,
-				     const struct cpu_segment *cs, unsigned cpl)
+static enum outcome call_inner_level(struct cpu *cpu, const struct insn *insn,
+				     const struct call_gate *g, const struct cpu_segment *cs,
+				     unsigned cpl)
 {
 	struct frame f = {.size = g->size};
 	struct stack_target t;
@@ -127,8 +128,8 @@ static enum outcome call_inner_level(struct cpu *cpu, const struct insn *insn, c
 	return OUT_OK;
 }
 
-static enum outcome through_call_gate(struct cpu *cpu, const struct insn *insn, const struct descriptor *d,
-				      bool call)
+static enum outcome through_call_gate(struct cpu *cpu, const struct insn *insn,
+				      const struct descriptor *d, bool call)
 {
 	bool wide = desc_type(d) & 8;
 	struct call_gate g = {
@@ -174,13 +175,15 @@ static enum outcome to_system(struct cpu *cpu, const struct insn *insn, uint16_t
 			return cpu_raise_error(cpu, EXC_NP, selector_error(sel));
 		if (type != SYS_TASK_GATE)
 			return through_call_gate(cpu, insn, d, call);
-		return cpu_task_switch(cpu, (uint16_t)(d->lo >> 16), reason, (uint32_t)insn->next, false, 0);
+		return cpu_task_switch(cpu, (uint16_t)(d->lo >> 16), reason, (uint32_t)insn->next,
+				       false, 0);
 	default:
 		return cpu_raise_error(cpu, EXC_GP, selector_error(sel));
 	}
 }
 
-static enum outcome far_protected(struct cpu *cpu, const struct insn *insn, uint16_t sel, uint32_t off, bool call)
+static enum outcome far_protected(struct cpu *cpu, const struct insn *insn, uint16_t sel,
+				  uint32_t off, bool call)
 {
 	struct descriptor d;
 	struct cpu_segment cs;
@@ -206,7 +209,8 @@ static enum outcome far_protected(struct cpu *cpu, const struct insn *insn, uint
 }
 
 /* Real and vm86 mode: CS keeps its limit, which bounds the new EIP. */
-static enum outcome far_real(struct cpu *cpu, const struct insn *insn, uint16_t sel, uint32_t off, bool call)
+static enum outcome far_real(struct cpu *cpu, const struct insn *insn, uint16_t sel, uint32_t off,
+			     bool call)
 {
 	struct frame f = {.size = insn->opsize};
 	struct stack_target t = stack_current(cpu);
@@ -235,7 +239,8 @@ static bool real_addressing(const struct cpu *cpu)
 	return !cpu_protected(cpu) || cpu_vm86(cpu);
 }
 
-static enum outcome far_transfer(struct cpu *cpu, const struct insn *insn, uint16_t sel, uint32_t off, bool call)
+static enum outcome far_transfer(struct cpu *cpu, const struct insn *insn, uint16_t sel,
+				 uint32_t off, bool call)
 {
 	if (insn->opsize == 2)
 		off &= 0xffff;
@@ -255,8 +260,8 @@ enum outcome cpu_far_call(struct cpu *cpu, const struct insn *insn, uint16_t sel
 
 /* ---- returns ---- */
 
-static enum outcome return_real(struct cpu *cpu, const struct stack_cursor *c, uint32_t cs, uint32_t eip,
-				uint32_t release)
+static enum outcome return_real(struct cpu *cpu, const struct stack_cursor *c, uint32_t cs,
+				uint32_t eip, uint32_t release)
 {
 	struct stack_cursor end = *c;
 	enum outcome o = code_limit_check(cpu, &cpu->seg[S_CS], eip);
@@ -326,7 +331,8 @@ enum outcome cpu_far_return(struct cpu *cpu, const struct insn *insn, uint32_t r
 /* ---- instructions ---- */
 
 /* The far pointer: in the instruction or in memory. */
-static enum outcome far_pointer(struct cpu *cpu, const struct insn *insn, uint16_t *sel, uint32_t *off)
+static enum outcome far_pointer(struct cpu *cpu, const struct insn *insn, uint16_t *sel,
+				uint32_t *off)
 {
 	const struct operand *op = &insn->op[0];
 	uint8_t raw[6] = {0};

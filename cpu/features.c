@@ -110,19 +110,28 @@ static const struct feature features[] = {
 	{"invtsc", FEAT_87_EDX, 8, true},
 };
 
-static const struct { uint8_t word, bit, on_word, on_bit; } foundations[] = {
-	{FEAT_1_EDX, F1D_SSE, FEAT_1_EDX, F1D_FXSR},     {FEAT_1_EDX, F1D_SSE2, FEAT_1_EDX, F1D_SSE},
-	{FEAT_1_ECX, F1C_SSE3, FEAT_1_EDX, F1D_SSE2},    {FEAT_1_ECX, F1C_SSSE3, FEAT_1_ECX, F1C_SSE3},
-	{FEAT_1_ECX, F1C_SSE41, FEAT_1_ECX, F1C_SSSE3},  {FEAT_1_ECX, F1C_SSE42, FEAT_1_ECX, F1C_SSE41},
-	{FEAT_1_EDX, F1D_MMX, FEAT_1_EDX, F1D_FPU},      {FEAT_1_EDX, F1D_FXSR, FEAT_1_EDX, F1D_FPU},
-	{FEAT_1_EDX, F1D_MCA, FEAT_1_EDX, F1D_MCE},      {FEAT_81_EDX, F81D_NX, FEAT_1_EDX, F1D_PAE},
-	{FEAT_87_EDX, F87D_INVTSC, FEAT_1_EDX, F1D_TSC}, {FEAT_7_EBX, F7B_TSC_ADJUST, FEAT_1_EDX, F1D_TSC},
+static const struct {
+	uint8_t word, bit, on_word, on_bit;
+} foundations[] = {
+	{FEAT_1_EDX, F1D_SSE, FEAT_1_EDX, F1D_FXSR},
+	{FEAT_1_EDX, F1D_SSE2, FEAT_1_EDX, F1D_SSE},
+	{FEAT_1_ECX, F1C_SSE3, FEAT_1_EDX, F1D_SSE2},
+	{FEAT_1_ECX, F1C_SSSE3, FEAT_1_ECX, F1C_SSE3},
+	{FEAT_1_ECX, F1C_SSE41, FEAT_1_ECX, F1C_SSSE3},
+	{FEAT_1_ECX, F1C_SSE42, FEAT_1_ECX, F1C_SSE41},
+	{FEAT_1_EDX, F1D_MMX, FEAT_1_EDX, F1D_FPU},
+	{FEAT_1_EDX, F1D_FXSR, FEAT_1_EDX, F1D_FPU},
+	{FEAT_1_EDX, F1D_MCA, FEAT_1_EDX, F1D_MCE},
+	{FEAT_81_EDX, F81D_NX, FEAT_1_EDX, F1D_PAE},
+	{FEAT_87_EDX, F87D_INVTSC, FEAT_1_EDX, F1D_TSC},
+	{FEAT_7_EBX, F7B_TSC_ADJUST, FEAT_1_EDX, F1D_TSC},
 };
 
 const struct feature *feature_find(const char *name, size_t len)
 {
 	for (unsigned i = 0; i < ARRAY_LEN(features); i++) {
-		if (strlen(features[i].name) == len && strncasecmp(features[i].name, name, len) == 0)
+		if (strlen(features[i].name) == len &&
+		    strncasecmp(features[i].name, name, len) == 0)
 			return &features[i];
 	}
 	return NULL;
@@ -136,8 +145,8 @@ const struct feature *feature_nth(unsigned n)
 /* SSE3 and later are executed by the host's own units, so the host must have them. */
 uint32_t features_implemented(unsigned word)
 {
-	const uint32_t borrowed = 1u << F1C_SSE3 | 1u << F1C_SSSE3 | 1u << F1C_SSE41 | 1u << F1C_SSE42 |
-				  1u << F1C_POPCNT;
+	const uint32_t borrowed = 1u << F1C_SSE3 | 1u << F1C_SSSE3 | 1u << F1C_SSE41 |
+				  1u << F1C_SSE42 | 1u << F1C_POPCNT;
 	uint32_t bits = 0;
 
 	for (unsigned i = 0; i < ARRAY_LEN(features); i++) {

@@ -2,15 +2,15 @@
  * EFLAGS as a whole and bit by bit (SDM: "EFLAGS Register", PUSHF, POPF, STI).
  *
  * VME and PVI are not implemented and not advertised: in vm86 mode IOPL alone
- * decides.
+ * decides, and VIF and VIP do not exist (they stay zero).
  */
 #include "cpu/transfer.h"
 
 void cpu_write_eflags(struct cpu *cpu, uint32_t value, uint32_t mask)
 {
-	mask &= FL_ARITH | FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | FL_RF | FL_AC | FL_VIF | FL_VIP | FL_ID;
+	mask &= FL_ARITH | FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | FL_RF | FL_AC | FL_ID;
 	if (cpu->cpl > 0)
-		mask &= ~(uint32_t)(FL_IOPL | FL_VIF | FL_VIP);
+		mask &= ~(uint32_t)FL_IOPL;
 	if (cpu->cpl > cpu_iopl(cpu))
 		mask &= ~(uint32_t)FL_IF;
 	cpu->eflags = (cpu->eflags & ~mask) | (value & mask) | FL_FIXED1;
@@ -43,10 +43,8 @@ enum outcome op_popf(struct cpu *cpu, const struct insn *insn)
 	if (o != OUT_OK)
 		return o;
 	stack_commit(cpu, &c);
-	if (insn->opsize == 4) {
-		mask |= FL_AC | FL_ID | FL_VIF | FL_VIP;
-		value &= ~(uint32_t)(FL_VIF | FL_VIP);
-	}
+	if (insn->opsize == 4)
+		mask |= FL_AC | FL_ID;
 	cpu_write_eflags(cpu, value, mask);
 	cpu->eflags &= ~(uint32_t)FL_RF;
 	return OUT_OK;
@@ -74,7 +72,8 @@ enum { AH_FLAGS = FL_SF | FL_ZF | FL_AF | FL_PF | FL_CF };
 
 enum outcome op_lahf(struct cpu *cpu, const struct insn *insn)
 {
-	cpu->gpr[R_EAX] = (cpu->gpr[R_EAX] & 0xffff00ff) | ((cpu->eflags & AH_FLAGS) | FL_FIXED1) << 8;
+	cpu->gpr[R_EAX] = (cpu->gpr[R_EAX] & 0xffff00ff) | ((cpu->eflags & AH_FLAGS) | FL_FIXED1)
+								   << 8;
 	return OUT_OK;
 }
 

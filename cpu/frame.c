@@ -45,14 +45,16 @@ enum outcome frame_check(struct cpu *cpu, const struct frame *f, const struct st
 }
 
 /* The common case: no wrap and one page. OUT_RETRY: not that case, or it faulted. */
-static enum outcome push_at_once(struct cpu *cpu, const struct frame *f, const struct stack_target *t)
+static enum outcome push_at_once(struct cpu *cpu, const struct frame *f,
+				 const struct stack_target *t)
 {
 	uint8_t image[FRAME_MAX * 4];
 	unsigned bytes = f->count * f->size;
 	uint32_t start = word_offset(f, t, f->count - 1);
 	gva_t at = word_address(f, t, f->count - 1);
 
-	if ((uint64_t)start + bytes > (uint64_t)stack_mask(t) + 1 || (at.v & PAGE_MASK) + bytes > PAGE_SIZE)
+	if ((uint64_t)start + bytes > (uint64_t)stack_mask(t) + 1 ||
+	    (at.v & PAGE_MASK) + bytes > PAGE_SIZE)
 		return OUT_RETRY;
 	for (unsigned n = 0; n < f->count; n++)
 		memcpy(image + (f->count - 1 - n) * f->size, &f->word[n], f->size);
@@ -60,10 +62,12 @@ static enum outcome push_at_once(struct cpu *cpu, const struct frame *f, const s
 	return o == OUT_FAULT ? OUT_RETRY : o;
 }
 
-static enum outcome push_by_word(struct cpu *cpu, const struct frame *f, const struct stack_target *t)
+static enum outcome push_by_word(struct cpu *cpu, const struct frame *f,
+				 const struct stack_target *t)
 {
 	for (unsigned n = 0; n < f->count; n++) {
-		enum outcome o = cpu->ops->probe(cpu, word_address(f, t, n), f->size, ACC_WRITE | t->acc);
+		enum outcome o =
+			cpu->ops->probe(cpu, word_address(f, t, n), f->size, ACC_WRITE | t->acc);
 		if (o != OUT_OK)
 			return o;
 	}
@@ -76,7 +80,8 @@ static enum outcome push_by_word(struct cpu *cpu, const struct frame *f, const s
 	return OUT_OK;
 }
 
-enum outcome frame_push(struct cpu *cpu, const struct frame *f, const struct stack_target *t, uint32_t *esp)
+enum outcome frame_push(struct cpu *cpu, const struct frame *f, const struct stack_target *t,
+			uint32_t *esp)
 {
 	enum outcome o = frame_check(cpu, f, t);
 

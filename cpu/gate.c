@@ -28,7 +28,8 @@ static enum outcome gate_read(struct cpu *cpu, const struct event *e, struct gat
 
 	if (e->vector * 8u + 7 > cpu->idtr.limit)
 		return cpu_raise_error(cpu, EXC_GP, idt_error(e));
-	o = cpu->ops->read(cpu, gva((uint32_t)(cpu->idtr.base + e->vector * 8u)), &d, sizeof(d), ACC_READ);
+	o = cpu->ops->read(cpu, gva((uint32_t)(cpu->idtr.base + e->vector * 8u)), &d, sizeof(d),
+			   ACC_READ);
 	if (o != OUT_OK)
 		return o;
 	g->sel = (uint16_t)(d.lo >> 16);
@@ -46,7 +47,8 @@ static enum outcome gate_read(struct cpu *cpu, const struct event *e, struct gat
 }
 
 /* The handler's code segment; *cpl is the privilege it will run with. */
-static enum outcome handler_code(struct cpu *cpu, const struct gate *g, struct cpu_segment *cs, unsigned *cpl)
+static enum outcome handler_code(struct cpu *cpu, const struct gate *g, struct cpu_segment *cs,
+				 unsigned *cpl)
 {
 	struct descriptor d;
 	enum outcome o;
@@ -92,7 +94,8 @@ static void build_frame(const struct cpu *cpu, const struct event *e, unsigned s
 		frame_add(f, e->error);
 }
 
-static void enter_handler(struct cpu *cpu, const struct gate *g, const struct cpu_segment *cs, unsigned cpl)
+static void enter_handler(struct cpu *cpu, const struct gate *g, const struct cpu_segment *cs,
+			  unsigned cpl)
 {
 	static const uint8_t data[] = {S_ES, S_DS, S_FS, S_GS};
 

@@ -23,17 +23,17 @@
 #include <unistd.h>
 
 /* IA32_ARCH_CAPABILITIES (SDM: "IA32_ARCH_CAPABILITIES"). */
-#define ARCH_CAP_RDCL_NO (1ull << 0)
-#define ARCH_CAP_SSB_NO (1ull << 4)
-#define ARCH_CAP_MDS_NO (1ull << 5)
+#define ARCH_CAP_RDCL_NO	(1ull << 0)
+#define ARCH_CAP_SSB_NO		(1ull << 4)
+#define ARCH_CAP_MDS_NO		(1ull << 5)
 #define ARCH_CAP_PSCHANGE_MC_NO (1ull << 6)
-#define ARCH_CAP_TAA_NO (1ull << 8)
-#define ARCH_CAP_SBDR_SSDP_NO (1ull << 13)
-#define ARCH_CAP_FBSDP_NO (1ull << 14)
-#define ARCH_CAP_PSDP_NO (1ull << 15)
-#define ARCH_CAP_BHI_NO (1ull << 20)
-#define ARCH_CAP_GDS_NO (1ull << 26)
-#define ARCH_CAP_RFDS_NO (1ull << 27)
+#define ARCH_CAP_TAA_NO		(1ull << 8)
+#define ARCH_CAP_SBDR_SSDP_NO	(1ull << 13)
+#define ARCH_CAP_FBSDP_NO	(1ull << 14)
+#define ARCH_CAP_PSDP_NO	(1ull << 15)
+#define ARCH_CAP_BHI_NO		(1ull << 20)
+#define ARCH_CAP_GDS_NO		(1ull << 26)
+#define ARCH_CAP_RFDS_NO	(1ull << 27)
 
 struct host_flaw {
 	const char *file;
@@ -45,7 +45,8 @@ static const struct host_flaw flaws[] = {
 	{"spec_store_bypass", "Not affected", ARCH_CAP_SSB_NO},
 	{"mds", "Not affected", ARCH_CAP_MDS_NO},
 	{"tsx_async_abort", "Not affected", ARCH_CAP_TAA_NO},
-	{"mmio_stale_data", "Not affected", ARCH_CAP_SBDR_SSDP_NO | ARCH_CAP_FBSDP_NO | ARCH_CAP_PSDP_NO},
+	{"mmio_stale_data", "Not affected",
+	 ARCH_CAP_SBDR_SSDP_NO | ARCH_CAP_FBSDP_NO | ARCH_CAP_PSDP_NO},
 	{"gather_data_sampling", "Not affected", ARCH_CAP_GDS_NO},
 	{"reg_file_data_sampling", "Not affected", ARCH_CAP_RFDS_NO},
 	{"spectre_v2", "BHI: Not affected", ARCH_CAP_BHI_NO},

@@ -46,13 +46,12 @@ static uint32_t iret_mask(unsigned opsize)
 {
 	uint32_t mask = FL_ARITH | FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT;
 
-	return opsize == 4 ? mask | FL_RF | FL_AC | FL_ID | FL_VIF | FL_VIP : mask;
+	return opsize == 4 ? mask | FL_RF | FL_AC | FL_ID : mask;
 }
 
-static enum outcome iret_real(struct cpu *cpu, const struct insn *insn, const struct stack_cursor *c,
-			      const uint32_t popped[3])
+static enum outcome iret_real(struct cpu *cpu, const struct insn *insn,
+			      const struct stack_cursor *c, const uint32_t popped[3])
 {
-	uint32_t mask = iret_mask(insn->opsize) & ~(uint32_t)(FL_VIF | FL_VIP);
 	enum outcome o = code_limit_check(cpu, &cpu->seg[S_CS], popped[0]);
 
 	if (o != OUT_OK)
@@ -60,7 +59,7 @@ static enum outcome iret_real(struct cpu *cpu, const struct insn *insn, const st
 	stack_commit(cpu, c);
 	cpu_set_real_segment(cpu, S_CS, (uint16_t)popped[1]);
 	cpu->rip = popped[0];
-	cpu_write_eflags(cpu, popped[2], mask);
+	cpu_write_eflags(cpu, popped[2], iret_mask(insn->opsize));
 	cpu->nmi_block = 0;
 	return OUT_OK;
 }
@@ -90,8 +89,9 @@ static enum outcome iret_to_vm86(struct cpu *cpu, struct stack_cursor *c, const 
 	return OUT_OK;
 }
 
-static enum outcome iret_outer_stack(struct cpu *cpu, const struct insn *insn, struct stack_cursor *c,
-				     unsigned cpl, struct cpu_segment *ss, uint32_t *esp)
+static enum outcome iret_outer_stack(struct cpu *cpu, const struct insn *insn,
+				     struct stack_cursor *c, unsigned cpl, struct cpu_segment *ss,
+				     uint32_t *esp)
 {
 	uint32_t sel;
 	enum outcome o = stack_pop(cpu, c, insn->opsize, esp);

@@ -85,7 +85,8 @@ static bool set_apic_base(struct cpu *cpu, uint32_t i, uint64_t v)
 
 static uint64_t get_sysenter(const struct cpu *cpu, uint32_t i)
 {
-	const uint64_t value[] = {cpu->msr.sysenter_cs, cpu->msr.sysenter_esp, cpu->msr.sysenter_eip};
+	const uint64_t value[] = {cpu->msr.sysenter_cs, cpu->msr.sysenter_esp,
+				  cpu->msr.sysenter_eip};
 
 	return value[i - 0x174];
 }
@@ -289,10 +290,10 @@ static bool set_mc_bank(struct cpu *cpu, uint32_t i, uint64_t v)
 
 struct msr_row {
 	uint32_t first, last;
-	uint8_t word, bit;  /* CPUID feature; word ALWAYS: none needed */
+	uint8_t word, bit; /* CPUID feature; word ALWAYS: none needed */
 	uint8_t min_family;
-	msr_get *get;       /* null: write-only */
-	msr_set *set;       /* null: read-only */
+	msr_get *get; /* null: write-only */
+	msr_set *set; /* null: read-only */
 };
 
 static const struct msr_row rows[] = {

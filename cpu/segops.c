@@ -9,7 +9,10 @@ static unsigned modrm_reg(const struct insn *insn)
 	return (insn->modrm >> 3) & 7;
 }
 
-/* A write of SS holds off events until the next instruction has loaded ESP (SDM: MOV, "Masking Exceptions and Interrupts When Switching Stacks"). */
+/*
+ * A write of SS holds off events until the next instruction has loaded ESP
+ * (SDM: "Masking Exceptions and Interrupts When Switching Stacks").
+ */
 static enum outcome load_and_shadow(struct cpu *cpu, unsigned seg, uint16_t sel)
 {
 	enum outcome o = cpu_load_segment(cpu, seg, sel);
@@ -117,12 +120,14 @@ static void set_zf(struct cpu *cpu, bool on)
 /* Is the descriptor one the current privilege and the selector's RPL may see? */
 static bool visible(const struct cpu *cpu, uint16_t sel, const struct descriptor *d)
 {
-	return desc_is_conforming(d) || (desc_dpl(d) >= cpu->cpl && desc_dpl(d) >= selector_rpl(sel));
+	return desc_is_conforming(d) ||
+	       (desc_dpl(d) >= cpu->cpl && desc_dpl(d) >= selector_rpl(sel));
 }
 
 /* System types LAR and LSL accept, as bit sets (SDM: LAR, LSL). */
 enum {
-	LSL_TYPES = 1 << SYS_TSS16 | 1 << SYS_LDT | 1 << SYS_TSS16_BUSY | 1 << SYS_TSS32 | 1 << SYS_TSS32_BUSY,
+	LSL_TYPES = 1 << SYS_TSS16 | 1 << SYS_LDT | 1 << SYS_TSS16_BUSY | 1 << SYS_TSS32 |
+		    1 << SYS_TSS32_BUSY,
 	LAR_TYPES = LSL_TYPES | 1 << SYS_CALL16 | 1 << SYS_TASK_GATE | 1 << SYS_CALL32,
 };
 
@@ -157,7 +162,8 @@ enum outcome op_lar(struct cpu *cpu, const struct insn *insn)
 	if (o != OUT_OK)
 		return o;
 	if (ok)
-		reg_set(cpu, insn->op[0].reg, insn->opsize, d.hi & (insn->opsize == 2 ? 0xff00 : 0x00f0ff00));
+		reg_set(cpu, insn->op[0].reg, insn->opsize,
+			d.hi & (insn->opsize == 2 ? 0xff00 : 0x00f0ff00));
 	set_zf(cpu, ok);
 	return OUT_OK;
 }

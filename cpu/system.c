@@ -30,8 +30,8 @@ enum outcome pdpte_read(struct cpu *cpu, uint64_t cr3, uint64_t out[4])
 
 static enum outcome write_cr0(struct cpu *cpu, uint32_t value)
 {
-	const uint32_t known = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD |
-			       CR0_PG;
+	const uint32_t known = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM |
+			       CR0_NW | CR0_CD | CR0_PG;
 	uint32_t old = cpu->cr0, changed;
 	enum outcome o = OUT_OK;
 
@@ -67,10 +67,13 @@ static enum outcome write_cr3(struct cpu *cpu, uint32_t value)
 /* Which CR4 bits exist follows from CPUID; PCE has no feature of its own. */
 static uint32_t cr4_known(const struct cpu *cpu)
 {
-	static const struct { uint8_t bit; uint32_t cr4; } row[] = {
-		{F1D_VME, CR4_VME | CR4_PVI}, {F1D_TSC, CR4_TSD},  {F1D_DE, CR4_DE},
-		{F1D_PSE, CR4_PSE},           {F1D_PAE, CR4_PAE},  {F1D_MCE, CR4_MCE},
-		{F1D_PGE, CR4_PGE},           {F1D_MMX, CR4_PCE},  {F1D_FXSR, CR4_OSFXSR},
+	static const struct {
+		uint8_t bit;
+		uint32_t cr4;
+	} row[] = {
+		{F1D_VME, CR4_VME | CR4_PVI}, {F1D_TSC, CR4_TSD}, {F1D_DE, CR4_DE},
+		{F1D_PSE, CR4_PSE},	      {F1D_PAE, CR4_PAE}, {F1D_MCE, CR4_MCE},
+		{F1D_PGE, CR4_PGE},	      {F1D_MMX, CR4_PCE}, {F1D_FXSR, CR4_OSFXSR},
 		{F1D_SSE, CR4_OSXMMEXCPT},
 	};
 	uint32_t known = 0;
@@ -148,7 +151,8 @@ static unsigned modrm_reg(const struct insn *insn)
 	return (insn->modrm >> 3) & 7;
 }
 
-/* 0F 20 and 22, 0F 21 and 23: the general register is in r/m whatever mod says; bit 1 is the direction. */
+/* 0F 20 and 22, 0F 21 and 23: the general register is in r/m whatever mod says; bit 1 is the
+ * direction. */
 enum outcome op_mov_cr(struct cpu *cpu, const struct insn *insn)
 {
 	unsigned cr = modrm_reg(insn), reg = insn->modrm & 7;
@@ -221,7 +225,8 @@ enum outcome op_invlpg(struct cpu *cpu, const struct insn *insn)
 		return cpu_raise(cpu, EXC_UD);
 	o = require_cpl0(cpu);
 	if (o == OUT_OK && cpu->ops->invlpg)
-		cpu->ops->invlpg(cpu, gva((uint32_t)(cpu->seg[mem->seg].base + insn_ea(cpu, insn, mem))));
+		cpu->ops->invlpg(
+			cpu, gva((uint32_t)(cpu->seg[mem->seg].base + insn_ea(cpu, insn, mem))));
 	return o;
 }
 
@@ -273,7 +278,8 @@ static enum outcome load_table(struct cpu *cpu, const struct insn *insn, struct 
 	return OUT_OK;
 }
 
-static enum outcome store_table(struct cpu *cpu, const struct insn *insn, const struct cpu_table *table)
+static enum outcome store_table(struct cpu *cpu, const struct insn *insn,
+				const struct cpu_table *table)
 {
 	const struct operand *mem = &insn->op[0];
 	uint32_t base = insn->opsize == 2 ? table->base & 0xffffff : (uint32_t)table->base;
@@ -312,7 +318,8 @@ static bool no_selectors(const struct cpu *cpu)
 }
 
 /* The descriptor LLDT or LTR names: in the GDT, of one of `types`, present. */
-static enum outcome system_descriptor(struct cpu *cpu, uint16_t sel, uint32_t types, struct descriptor *d)
+static enum outcome system_descriptor(struct cpu *cpu, uint16_t sel, uint32_t types,
+				      struct descriptor *d)
 {
 	enum outcome o;
 
@@ -380,10 +387,12 @@ enum outcome op_ltr(struct cpu *cpu, const struct insn *insn)
 
 enum outcome op_sldt(struct cpu *cpu, const struct insn *insn)
 {
-	return no_selectors(cpu) ? cpu_raise(cpu, EXC_UD) : op_write(cpu, insn, 0, cpu->seg[S_LDTR].sel);
+	return no_selectors(cpu) ? cpu_raise(cpu, EXC_UD)
+				 : op_write(cpu, insn, 0, cpu->seg[S_LDTR].sel);
 }
 
 enum outcome op_str(struct cpu *cpu, const struct insn *insn)
 {
-	return no_selectors(cpu) ? cpu_raise(cpu, EXC_UD) : op_write(cpu, insn, 0, cpu->seg[S_TR].sel);
+	return no_selectors(cpu) ? cpu_raise(cpu, EXC_UD)
+				 : op_write(cpu, insn, 0, cpu->seg[S_TR].sel);
 }

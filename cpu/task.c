@@ -15,9 +15,9 @@
 
 /* The two TSS formats (SDM: "32-Bit Task-State Segment", "16-Bit Task-State Segment"). */
 struct tss_format {
-	unsigned size;            /* bytes read; also the smallest legal limit + 1 */
-	unsigned width;           /* of EIP, EFLAGS and the general registers */
-	unsigned eip;             /* offset of EIP; EFLAGS and the registers follow */
+	unsigned size;		  /* bytes read; also the smallest legal limit + 1 */
+	unsigned width;		  /* of EIP, EFLAGS and the general registers */
+	unsigned eip;		  /* offset of EIP; EFLAGS and the registers follow */
 	unsigned seg, seg_stride; /* ES CS SS DS (FS GS) */
 	unsigned nsegs;
 	unsigned ldt;
@@ -26,8 +26,20 @@ struct tss_format {
 enum { TSS_MAX = 0x68, TSS_CR3 = 0x1c, TSS_TRAP = 0x64 };
 
 static const struct tss_format formats[2] = {
-	{.size = 0x2c, .width = 2, .eip = 0x0e, .seg = 0x22, .seg_stride = 2, .nsegs = 4, .ldt = 0x2a},
-	{.size = 0x68, .width = 4, .eip = 0x20, .seg = 0x48, .seg_stride = 4, .nsegs = 6, .ldt = 0x60,
+	{.size = 0x2c,
+	 .width = 2,
+	 .eip = 0x0e,
+	 .seg = 0x22,
+	 .seg_stride = 2,
+	 .nsegs = 4,
+	 .ldt = 0x2a},
+	{.size = 0x68,
+	 .width = 4,
+	 .eip = 0x20,
+	 .seg = 0x48,
+	 .seg_stride = 4,
+	 .nsegs = 6,
+	 .ldt = 0x60,
 	 .has_cr3 = true},
 };
 
@@ -71,7 +83,8 @@ static void tss_parse(const struct tss_format *f, const uint8_t *image, struct t
 /* ---- before the commit ---- */
 
 /* JMP and CALL blame the selector with #GP, IRET with #TS; gates always name an available TSS. */
-static enum outcome new_descriptor(struct cpu *cpu, const struct task_switch *t, struct descriptor *d)
+static enum outcome new_descriptor(struct cpu *cpu, const struct task_switch *t,
+				   struct descriptor *d)
 {
 	unsigned vector = t->reason == TASK_IRET ? EXC_TS : EXC_GP;
 	unsigned busy = t->reason == TASK_IRET ? SYS_BUSY : 0;
@@ -89,7 +102,8 @@ static enum outcome new_descriptor(struct cpu *cpu, const struct task_switch *t,
 	return OUT_OK;
 }
 
-static enum outcome probe(struct cpu *cpu, uint64_t base, unsigned offset, unsigned len, unsigned acc)
+static enum outcome probe(struct cpu *cpu, uint64_t base, unsigned offset, unsigned len,
+			  unsigned acc)
 {
 	return cpu->ops->probe(cpu, gva((uint32_t)(base + offset)), len, acc);
 }
@@ -100,7 +114,8 @@ static enum outcome probe_descriptor(struct cpu *cpu, uint16_t sel)
 }
 
 /* All memory the switch itself touches, so that nothing fails between commit and load. */
-static enum outcome probe_all(struct cpu *cpu, const struct task_switch *t, const struct cpu_segment *next)
+static enum outcome probe_all(struct cpu *cpu, const struct task_switch *t,
+			      const struct cpu_segment *next)
 {
 	const struct cpu_segment *old = &cpu->seg[S_TR];
 	const struct tss_format *of = format_of(old->attr), *nf = format_of(next->attr);
@@ -175,7 +190,8 @@ static enum outcome commit(struct cpu *cpu, const struct task_switch *t, struct 
 	uint16_t old_sel = cpu->seg[S_TR].sel;
 	enum outcome o = save_old(cpu, t);
 
-	if (o == OUT_OK && (t->reason == TASK_JUMP || t->reason == TASK_IRET) && !selector_null(old_sel))
+	if (o == OUT_OK && (t->reason == TASK_JUMP || t->reason == TASK_IRET) &&
+	    !selector_null(old_sel))
 		o = set_busy(cpu, old_sel, false);
 	if (o == OUT_OK && (t->reason == TASK_CALL || t->reason == TASK_EVENT))
 		o = cpu->ops->write(cpu, gva(next->base), &old_sel, 2, ACC_WRITE);
@@ -194,8 +210,8 @@ static enum outcome commit(struct cpu *cpu, const struct task_switch *t, struct 
 static void load_registers(struct cpu *cpu, const struct task_switch *t, const struct tss_state *s,
 			   bool has_cr3, const uint64_t pdpte[4])
 {
-	const uint32_t known = FL_ARITH | FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | FL_RF | FL_VM | FL_AC |
-			       FL_VIF | FL_VIP | FL_ID;
+	const uint32_t known =
+		FL_ARITH | FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | FL_RF | FL_VM | FL_AC | FL_ID;
 
 	cpu->rip = s->eip;
 	cpu->eflags = (s->eflags & known) | FL_FIXED1;

@@ -31,9 +31,9 @@ enum {
 	SEG_ATTR_FLAT_DATA = SEG_P | SEG_S | SEG_WRITE | SEG_ACCESSED | SEG_DB | SEG_G,
 };
 
-#define DR6_FIXED 0xffff0ff0u
+#define DR6_FIXED    0xffff0ff0u
 #define DR6_WRITABLE 0x0000e00fu
-#define DR7_FIXED 0x00000400u
+#define DR7_FIXED    0x00000400u
 #define DR7_WRITABLE 0xffff23ffu
 enum { DR6_BD = 1 << 13, DR6_BS = 1 << 14, DR6_BT = 1 << 15, DR7_GD = 1 << 13, DR7_LOCAL = 0x155 };
 
@@ -51,10 +51,22 @@ enum { PHYS_BITS = 36 };
 #define PHYS_RESERVED (~((1ull << PHYS_BITS) - 1))
 
 /* ---- descriptors ---- */
-static inline unsigned desc_type(const struct descriptor *d) { return (d->hi >> 8) & 0xf; }
-static inline unsigned desc_dpl(const struct descriptor *d) { return (d->hi >> 13) & 3; }
-static inline bool desc_present(const struct descriptor *d) { return d->hi & 1u << 15; }
-static inline bool desc_is_system(const struct descriptor *d) { return !(d->hi & 1u << 12); }
+static inline unsigned desc_type(const struct descriptor *d)
+{
+	return (d->hi >> 8) & 0xf;
+}
+static inline unsigned desc_dpl(const struct descriptor *d)
+{
+	return (d->hi >> 13) & 3;
+}
+static inline bool desc_present(const struct descriptor *d)
+{
+	return d->hi & 1u << 15;
+}
+static inline bool desc_is_system(const struct descriptor *d)
+{
+	return !(d->hi & 1u << 12);
+}
 static inline bool desc_is_code(const struct descriptor *d)
 {
 	return !desc_is_system(d) && (desc_type(d) & SEG_CODE);
@@ -67,11 +79,26 @@ static inline bool desc_is_writable_data(const struct descriptor *d)
 {
 	return !desc_is_system(d) && (desc_type(d) & (SEG_CODE | SEG_WRITE)) == SEG_WRITE;
 }
-static inline unsigned segment_dpl(const struct cpu_segment *s) { return (s->attr >> SEG_DPL_SHIFT) & 3; }
-static inline unsigned selector_rpl(uint16_t sel) { return sel & 3; }
-static inline bool selector_null(uint16_t sel) { return !(sel & ~3); }
-static inline bool selector_local(uint16_t sel) { return sel & 4; }
-static inline uint16_t selector_error(uint16_t sel) { return sel & ~3; }
+static inline unsigned segment_dpl(const struct cpu_segment *s)
+{
+	return (s->attr >> SEG_DPL_SHIFT) & 3;
+}
+static inline unsigned selector_rpl(uint16_t sel)
+{
+	return sel & 3;
+}
+static inline bool selector_null(uint16_t sel)
+{
+	return !(sel & ~3);
+}
+static inline bool selector_local(uint16_t sel)
+{
+	return sel & 4;
+}
+static inline uint16_t selector_error(uint16_t sel)
+{
+	return sel & ~3;
+}
 
 /* Like desc_read, but a selector beyond its table is *found = false, not a fault. */
 MUST_USE enum outcome desc_find(struct cpu *, uint16_t sel, struct descriptor *, bool *found);
@@ -100,7 +127,10 @@ struct frame {
 	unsigned count, size; /* size of one word: 2 or 4 */
 	uint32_t word[FRAME_MAX];
 };
-static inline void frame_add(struct frame *f, uint32_t v) { f->word[f->count++] = v; }
+static inline void frame_add(struct frame *f, uint32_t v)
+{
+	f->word[f->count++] = v;
+}
 
 /* The stack they go to. `error` is the error code of a #SS. */
 struct stack_target {
@@ -130,7 +160,7 @@ struct event {
 	bool has_error;
 	uint32_t error;
 	uint32_t eip, eflags; /* to be saved */
-	bool committed;       /* a task switch went through before the fault */
+	bool committed;	      /* a task switch went through before the fault */
 };
 /* One attempt through the IDT of protected mode. */
 MUST_USE enum outcome gate_deliver(struct cpu *, struct event *);
@@ -155,7 +185,10 @@ void return_drop_segments(struct cpu *);
 /* ---- paging-structure pointers ---- */
 /* Read and check the four PDPTEs; #GP(0) and nothing changed when one is bad. */
 MUST_USE enum outcome pdpte_read(struct cpu *, uint64_t cr3, uint64_t out[4]);
-static inline bool paging_is_pae(uint32_t cr0, uint32_t cr4) { return (cr0 & CR0_PG) && (cr4 & CR4_PAE); }
+static inline bool paging_is_pae(uint32_t cr0, uint32_t cr4)
+{
+	return (cr0 & CR0_PG) && (cr4 & CR4_PAE);
+}
 static inline void paging_notify(struct cpu *cpu, bool flush, bool global)
 {
 	if (cpu->ops->paging_changed)
@@ -171,10 +204,34 @@ uint32_t host_leaf1_ecx(void);
 
 /* Feature bits that the code asks for, by word. */
 enum {
-	F1D_FPU = 0, F1D_VME = 1, F1D_DE = 2, F1D_PSE = 3, F1D_TSC = 4, F1D_MSR = 5, F1D_PAE = 6, F1D_MCE = 7,
-	F1D_CX8 = 8, F1D_APIC = 9, F1D_SEP = 11, F1D_MTRR = 12, F1D_PGE = 13, F1D_MCA = 14, F1D_CMOV = 15,
-	F1D_PAT = 16, F1D_PSE36 = 17, F1D_CLFLUSH = 19, F1D_MMX = 23, F1D_FXSR = 24, F1D_SSE = 25, F1D_SSE2 = 26,
-	F1C_SSE3 = 0, F1C_SSSE3 = 9, F1C_SSE41 = 19, F1C_SSE42 = 20, F1C_POPCNT = 23, F1C_HYPERVISOR = 31,
+	F1D_FPU = 0,
+	F1D_VME = 1,
+	F1D_DE = 2,
+	F1D_PSE = 3,
+	F1D_TSC = 4,
+	F1D_MSR = 5,
+	F1D_PAE = 6,
+	F1D_MCE = 7,
+	F1D_CX8 = 8,
+	F1D_APIC = 9,
+	F1D_SEP = 11,
+	F1D_MTRR = 12,
+	F1D_PGE = 13,
+	F1D_MCA = 14,
+	F1D_CMOV = 15,
+	F1D_PAT = 16,
+	F1D_PSE36 = 17,
+	F1D_CLFLUSH = 19,
+	F1D_MMX = 23,
+	F1D_FXSR = 24,
+	F1D_SSE = 25,
+	F1D_SSE2 = 26,
+	F1C_SSE3 = 0,
+	F1C_SSSE3 = 9,
+	F1C_SSE41 = 19,
+	F1C_SSE42 = 20,
+	F1C_POPCNT = 23,
+	F1C_HYPERVISOR = 31,
 	F7B_TSC_ADJUST = 1,
 	F7D_ARCH_CAP = 29,
 	F81D_NX = 20,

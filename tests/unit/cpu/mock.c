@@ -13,7 +13,8 @@ static enum outcome page_fault(struct cpu *cpu, uint32_t addr, unsigned acc, boo
 {
 	uint32_t error = (present ? PF_P : 0) | (acc & (ACC_WRITE | ACC_RMW) ? PF_W : 0) |
 			 (acc & ACC_USER ? PF_U : 0);
-	cpu->fault = (struct cpu_fault){.vector = EXC_PF, .has_error = true, .error = error, .cr2 = addr};
+	cpu->fault = (struct cpu_fault){
+		.vector = EXC_PF, .has_error = true, .error = error, .cr2 = addr};
 	return OUT_FAULT;
 }
 
@@ -44,7 +45,8 @@ static enum outcome mock_read(struct cpu *cpu, gva_t at, void *to, unsigned len,
 	return OUT_OK;
 }
 
-static enum outcome mock_write(struct cpu *cpu, gva_t at, const void *from, unsigned len, unsigned acc)
+static enum outcome mock_write(struct cpu *cpu, gva_t at, const void *from, unsigned len,
+			       unsigned acc)
 {
 	if (check(cpu, at, len, acc | ACC_WRITE) != OUT_OK)
 		return OUT_FAULT;
@@ -179,24 +181,28 @@ uint32_t mock_get32(const struct mock *m, uint32_t addr)
 	return v;
 }
 
-void mock_descriptor(struct mock *m, uint32_t table, uint16_t sel, uint32_t base, uint32_t limit20, unsigned attr)
+void mock_descriptor(struct mock *m, uint32_t table, uint16_t sel, uint32_t base, uint32_t limit20,
+		     unsigned attr)
 {
 	uint32_t at = table + (sel & ~7u);
 	mock_put32(m, at, (limit20 & 0xffff) | base << 16);
-	mock_put32(m, at + 4, (base >> 16 & 0xff) | (attr & 0xff) << 8 | (limit20 & 0xf0000) |
-				      (attr & 0xf00) << 12 | (base & 0xff000000));
+	mock_put32(m, at + 4,
+		   (base >> 16 & 0xff) | (attr & 0xff) << 8 | (limit20 & 0xf0000) |
+			   (attr & 0xf00) << 12 | (base & 0xff000000));
 }
 
-void mock_gate(struct mock *m, uint32_t addr, uint16_t sel, uint32_t off, unsigned type, unsigned dpl,
-	       bool present, unsigned params)
+void mock_gate(struct mock *m, uint32_t addr, uint16_t sel, uint32_t off, unsigned type,
+	       unsigned dpl, bool present, unsigned params)
 {
 	mock_put32(m, addr, (off & 0xffff) | (uint32_t)sel << 16);
-	mock_put32(m, addr + 4, (off & 0xffff0000) | (unsigned)present << 15 | dpl << 13 | type << 8 | params);
+	mock_put32(m, addr + 4,
+		   (off & 0xffff0000) | (unsigned)present << 15 | dpl << 13 | type << 8 | params);
 }
 
 static void load(struct mock *m, unsigned seg, uint16_t sel)
 {
-	struct descriptor d = {mock_get32(m, MOCK_GDT + (sel & ~7u)), mock_get32(m, MOCK_GDT + (sel & ~7u) + 4)};
+	struct descriptor d = {mock_get32(m, MOCK_GDT + (sel & ~7u)),
+			       mock_get32(m, MOCK_GDT + (sel & ~7u) + 4)};
 	desc_to_segment(&d, sel, &m->cpu.seg[seg]);
 }
 
@@ -208,11 +214,13 @@ static void furnish(struct mock *m)
 	struct cpu *c = &m->cpu;
 
 	for (unsigned dpl = 0; dpl < 4; dpl++) {
-		mock_descriptor(m, MOCK_GDT, code[dpl], 0, 0xfffff, flat | SEG_CODE | dpl << SEG_DPL_SHIFT);
+		mock_descriptor(m, MOCK_GDT, code[dpl], 0, 0xfffff,
+				flat | SEG_CODE | dpl << SEG_DPL_SHIFT);
 		mock_descriptor(m, MOCK_GDT, data[dpl], 0, 0xfffff, flat | dpl << SEG_DPL_SHIFT);
 	}
 	mock_descriptor(m, MOCK_GDT, SEL_CONF0, 0, 0xfffff, flat | SEG_CODE | SEG_DOWN);
-	mock_descriptor(m, MOCK_GDT, SEL_CODE16, MOCK_CODE, 0xffff, SEG_P | SEG_S | SEG_CODE | SEG_WRITE | 1);
+	mock_descriptor(m, MOCK_GDT, SEL_CODE16, MOCK_CODE, 0xffff,
+			SEG_P | SEG_S | SEG_CODE | SEG_WRITE | 1);
 	mock_descriptor(m, MOCK_GDT, SEL_DATA16, 0, 0xffff, SEG_P | SEG_S | SEG_WRITE | 1);
 	mock_descriptor(m, MOCK_GDT, SEL_TSS, MOCK_TSS, 0x0fff, SEG_P | 11);
 	mock_descriptor(m, MOCK_GDT, SEL_TSS2, MOCK_TSS2, 0x0fff, SEG_P | 9);
@@ -243,7 +251,8 @@ void mock_protect(struct mock *m, unsigned cpl)
 	m->cpu.cpl = (uint8_t)cpl;
 	m->cpu.eflags = FL_FIXED1;
 	m->cpu.rip = MOCK_CODE;
-	/* Half-way down, so that the level's stack from the TSS and the running one can be told apart. */
+	/* Half-way down, so that the level's stack from the TSS and the running one can be told
+	 * apart. */
 	m->cpu.gpr[R_ESP] = MOCK_STACK0 + cpl * 0x1000 - 0x800;
 }
 
@@ -298,8 +307,8 @@ void mock_expect_fault_at(struct mock *m, enum outcome o, const struct cpu *befo
 	const struct cpu_fault *f = &m->cpu.fault;
 
 	if (o != OUT_FAULT || f->vector != vector || f->error != error) {
-		print_error("outcome %d, vector %u, error %#x; expected vector %u, error %#x\n", o, f->vector,
-			    f->error, vector, error);
+		print_error("outcome %d, vector %u, error %#x; expected vector %u, error %#x\n", o,
+			    f->vector, f->error, vector, error);
 		_fail(file, line);
 	}
 	if (before && !mock_same(m, before)) {

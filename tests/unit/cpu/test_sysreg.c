@@ -60,7 +60,8 @@ static void test_cr0(void **state)
 	assert_int_equal(cpu_write_cr(&m->cpu, 0, CR0_PE | CR0_PG | CR0_WP), OUT_OK);
 	assert_true(m->paging_changes == 1 && m->flushes == 0);
 	forget(m);
-	assert_int_equal(cpu_write_cr(&m->cpu, 0, CR0_PE | CR0_PG | CR0_WP | CR0_TS | CR0_MP), OUT_OK);
+	assert_int_equal(cpu_write_cr(&m->cpu, 0, CR0_PE | CR0_PG | CR0_WP | CR0_TS | CR0_MP),
+			 OUT_OK);
 	assert_int_equal(m->paging_changes, 0);
 	assert_int_equal(cpu_write_cr(&m->cpu, 1, 0), OUT_FAULT);
 	assert_int_equal(m->cpu.fault.vector, EXC_UD);
@@ -76,8 +77,8 @@ static void test_cr3_cr4(void **state)
 	assert_int_equal(m->cpu.cr3, 0x12345018);
 	assert_true(m->flushes == 1 && m->global_flushes == 0);
 	/* Every CR4 bit: known ones stick, others fault. */
-	const uint32_t known = CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR |
-			       CR4_OSXMMEXCPT;
+	const uint32_t known = CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE |
+			       CR4_OSFXSR | CR4_OSXMMEXCPT;
 	for (unsigned bit = 0; bit < 32; bit++) {
 		assert_int_equal(cpu_write_cr(&m->cpu, 4, 0), OUT_OK);
 		mock_save(m, &before);
@@ -172,7 +173,9 @@ static void test_breakpoint_matching(void **state)
 {
 	struct mock *m = *state;
 	struct cpu *c = &m->cpu;
-	static const struct { unsigned code, bytes; } lens[] = {{0, 1}, {1, 2}, {3, 4}};
+	static const struct {
+		unsigned code, bytes;
+	} lens[] = {{0, 1}, {1, 2}, {3, 4}};
 
 	/* Every alignment and length of breakpoint and access, against byte sets. */
 	for (unsigned l = 0; l < ARRAY_LEN(lens); l++) {
@@ -183,7 +186,8 @@ static void test_breakpoint_matching(void **state)
 			for (uint32_t a = 0xff0; a < 0x1018; a++) {
 				for (unsigned len = 1; len <= 8; len++) {
 					bool hit = a < first + lens[l].bytes && first < a + len;
-					assert_int_equal(debug_match_data(c, a, len, ACC_READ), hit ? 4 : 0);
+					assert_int_equal(debug_match_data(c, a, len, ACC_READ),
+							 hit ? 4 : 0);
 				}
 			}
 		}
@@ -292,8 +296,14 @@ static void test_tsc(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_reset_state), TEST(test_cr0), TEST(test_cr3_cr4), TEST(test_pdptes),
-		TEST(test_debug_registers), TEST(test_breakpoint_matching), TEST(test_msrs), TEST(test_tsc),
+		TEST(test_reset_state),
+		TEST(test_cr0),
+		TEST(test_cr3_cr4),
+		TEST(test_pdptes),
+		TEST(test_debug_registers),
+		TEST(test_breakpoint_matching),
+		TEST(test_msrs),
+		TEST(test_tsc),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,7 +68,7 @@ static void test_jump(void **state)
 	expect_in_new_task(m);
 	assert_int_equal(m->cpu.eflags, FL_FIXED1 | FL_IF);
 	assert_int_equal(m->cpu.dr[7], 0x7ff & ~0x155u); /* local breakpoints end with the task */
-	assert_int_equal(m->cpu.cr3, 0);                 /* no paging: CR3 is not loaded */
+	assert_int_equal(m->cpu.cr3, 0);		 /* no paging: CR3 is not loaded */
 	assert_int_equal(type_of(m, SEL_TSS), TSS32);
 	assert_int_equal(mock_get32(m, MOCK_TSS + 0x20), MOCK_CODE + 7);
 	assert_int_equal(mock_get32(m, MOCK_TSS + 0x24), FL_FIXED1 | FL_CF);
@@ -124,7 +124,8 @@ static void test_double_fault_task(void **state)
 	mock_gate(m, MOCK_IDT + EXC_DF * 8, SEL_TSS2, 0, TASK_GATE, 0, true, 0);
 	m->cpu.gpr[R_ESP] = 0x50000;
 	m->page[0x4f] = MOCK_ABSENT;
-	m->cpu.fault = (struct cpu_fault){.vector = EXC_PF, .has_error = true, .error = PF_W, .cr2 = 0x4fffc};
+	m->cpu.fault = (struct cpu_fault){
+		.vector = EXC_PF, .has_error = true, .error = PF_W, .cr2 = 0x4fffc};
 	cpu_deliver_fault(&m->cpu);
 	assert_false(m->cpu.shutdown);
 	expect_in_new_task(m);
@@ -154,7 +155,8 @@ static void test_early_faults(void **state)
 	mock_save(m, &before);
 	MOCK_EXPECT_FAULT(m, far(m, 0xea, SEL_TSS), &before, EXC_GP, SEL_TSS); /* busy */
 	mock_gate(m, MOCK_GDT + SEL_FREE, SEL_TSS2 | 4, 0, TASK_GATE, 0, true, 0);
-	MOCK_EXPECT_FAULT(m, far(m, 0xea, SEL_FREE), &before, EXC_GP, SEL_TSS2 | 4); /* in the LDT */
+	MOCK_EXPECT_FAULT(m, far(m, 0xea, SEL_FREE), &before, EXC_GP,
+			  SEL_TSS2 | 4); /* in the LDT */
 	mock_gate(m, MOCK_GDT + SEL_FREE, SEL_TSS2, 0, TASK_GATE, 0, false, 0);
 	MOCK_EXPECT_FAULT(m, far(m, 0xea, SEL_FREE), &before, EXC_NP, SEL_FREE);
 	mock_descriptor(m, MOCK_GDT, SEL_FREE, MOCK_TSS2, 0x66, SEG_P | TSS32);
@@ -167,7 +169,8 @@ static void test_early_faults(void **state)
 	m->page[MOCK_TSS >> 12] = MOCK_READONLY;
 	MOCK_EXPECT_FAULT(m, far(m, 0xea, SEL_TSS2), &before, EXC_PF, PF_W | PF_P);
 	m->page[MOCK_TSS >> 12] = 0;
-	MOCK_EXPECT_FAULT(m, far(m, 0x9a, SEL_TSS2), &before, EXC_PF, PF_W | PF_P); /* the link would */
+	MOCK_EXPECT_FAULT(m, far(m, 0x9a, SEL_TSS2), &before, EXC_PF,
+			  PF_W | PF_P); /* the link would */
 	assert_int_equal(far(m, 0xea, SEL_TSS2), OUT_OK);
 	/* IRET blames the link with #TS. */
 	mock_protect(m, 0);
@@ -188,7 +191,8 @@ static void late(struct mock *m, unsigned field, uint32_t value, unsigned vector
 	memset(m->ram + MOCK_IDT, 0, 0x800);
 	mock_gate(m, MOCK_IDT + vector * 8, SEL_CODE0, 0x32000, 14, 0, true, 0);
 	mock_descriptor(m, MOCK_GDT, SEL_FREE, 0, 0xfffff, SEG_S | SEG_WRITE | SEG_DB | SEG_G);
-	mock_descriptor(m, MOCK_GDT, SEL_FREE + 8, 0, 0xfffff, SEG_S | SEG_CODE | SEG_WRITE | SEG_DB | SEG_G);
+	mock_descriptor(m, MOCK_GDT, SEL_FREE + 8, 0, 0xfffff,
+			SEG_S | SEG_CODE | SEG_WRITE | SEG_DB | SEG_G);
 	mock_put32(m, MOCK_TSS2 + field, value);
 	assert_int_equal(far(m, 0xea, SEL_TSS2), OUT_OK);
 	assert_false(m->cpu.shutdown);
@@ -201,11 +205,12 @@ static void test_late_faults(void **state)
 {
 	struct mock *m = *state;
 
-	late(m, 0x54, SEL_FREE, EXC_NP, SEL_FREE);       /* DS absent */
-	late(m, 0x54, SEL_LDT, EXC_TS, SEL_LDT);         /* DS not data */
-	late(m, 0x48, 0x200, EXC_TS, 0x200);             /* ES beyond the table */
+	late(m, 0x54, SEL_FREE, EXC_NP, SEL_FREE);	 /* DS absent */
+	late(m, 0x54, SEL_LDT, EXC_TS, SEL_LDT);	 /* DS not data */
+	late(m, 0x48, 0x200, EXC_TS, 0x200);		 /* ES beyond the table */
 	late(m, 0x54, SEL_DATA0 | 3, EXC_TS, SEL_DATA0); /* DS too privileged for its RPL */
-	mock_descriptor(m, MOCK_GDT, SEL_CODE16, 0, 0xffff, SEG_P | SEG_S | SEG_CODE | SEG_WRITE | 1);
+	mock_descriptor(m, MOCK_GDT, SEL_CODE16, 0, 0xffff,
+			SEG_P | SEG_S | SEG_CODE | SEG_WRITE | 1);
 	late(m, 0x4c, SEL_CODE16, EXC_GP, 0); /* EIP beyond CS */
 }
 
@@ -279,9 +284,11 @@ static void test_16_bit_tss(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_jump), TEST(test_call_and_iret), TEST(test_event_gate), TEST(test_double_fault_task),
-		TEST(test_gate_in_gdt), TEST(test_early_faults), TEST(test_late_faults),
-		TEST(test_debug_trap_and_vm86), TEST(test_cr3), TEST(test_16_bit_tss),
+		TEST(test_jump),	TEST(test_call_and_iret),
+		TEST(test_event_gate),	TEST(test_double_fault_task),
+		TEST(test_gate_in_gdt), TEST(test_early_faults),
+		TEST(test_late_faults), TEST(test_debug_trap_and_vm86),
+		TEST(test_cr3),		TEST(test_16_bit_tss),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
