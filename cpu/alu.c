@@ -66,18 +66,65 @@ static enum outcome unary(struct cpu *cpu, const struct insn *insn, host_unary *
 	return out;
 }
 
-enum outcome op_add(struct cpu *cpu, const struct insn *insn) { return binary(cpu, insn, host_add); }
-enum outcome op_or(struct cpu *cpu, const struct insn *insn) { return binary(cpu, insn, host_or); }
-enum outcome op_adc(struct cpu *cpu, const struct insn *insn) { return binary(cpu, insn, host_adc); }
-enum outcome op_sbb(struct cpu *cpu, const struct insn *insn) { return binary(cpu, insn, host_sbb); }
-enum outcome op_and(struct cpu *cpu, const struct insn *insn) { return binary(cpu, insn, host_and); }
-enum outcome op_sub(struct cpu *cpu, const struct insn *insn) { return binary(cpu, insn, host_sub); }
-enum outcome op_xor(struct cpu *cpu, const struct insn *insn) { return binary(cpu, insn, host_xor); }
-enum outcome op_cmp(struct cpu *cpu, const struct insn *insn) { return compare(cpu, insn, host_cmp); }
-enum outcome op_test(struct cpu *cpu, const struct insn *insn) { return compare(cpu, insn, host_test); }
-enum outcome op_inc(struct cpu *cpu, const struct insn *insn) { return unary(cpu, insn, host_inc); }
-enum outcome op_dec(struct cpu *cpu, const struct insn *insn) { return unary(cpu, insn, host_dec); }
-enum outcome op_neg(struct cpu *cpu, const struct insn *insn) { return unary(cpu, insn, host_neg); }
+enum outcome op_add(struct cpu *cpu, const struct insn *insn)
+{
+	return binary(cpu, insn, host_add);
+}
+
+enum outcome op_or(struct cpu *cpu, const struct insn *insn)
+{
+	return binary(cpu, insn, host_or);
+}
+
+enum outcome op_adc(struct cpu *cpu, const struct insn *insn)
+{
+	return binary(cpu, insn, host_adc);
+}
+
+enum outcome op_sbb(struct cpu *cpu, const struct insn *insn)
+{
+	return binary(cpu, insn, host_sbb);
+}
+
+enum outcome op_and(struct cpu *cpu, const struct insn *insn)
+{
+	return binary(cpu, insn, host_and);
+}
+
+enum outcome op_sub(struct cpu *cpu, const struct insn *insn)
+{
+	return binary(cpu, insn, host_sub);
+}
+
+enum outcome op_xor(struct cpu *cpu, const struct insn *insn)
+{
+	return binary(cpu, insn, host_xor);
+}
+
+enum outcome op_cmp(struct cpu *cpu, const struct insn *insn)
+{
+	return compare(cpu, insn, host_cmp);
+}
+
+enum outcome op_test(struct cpu *cpu, const struct insn *insn)
+{
+	return compare(cpu, insn, host_test);
+}
+
+enum outcome op_inc(struct cpu *cpu, const struct insn *insn)
+{
+	return unary(cpu, insn, host_inc);
+}
+
+enum outcome op_dec(struct cpu *cpu, const struct insn *insn)
+{
+	return unary(cpu, insn, host_dec);
+}
+
+enum outcome op_neg(struct cpu *cpu, const struct insn *insn)
+{
+	return unary(cpu, insn, host_neg);
+}
 
 enum outcome op_not(struct cpu *cpu, const struct insn *insn)
 {

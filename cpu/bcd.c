@@ -82,8 +82,15 @@ static enum outcome ascii_adjust(struct cpu *cpu, uint16_t step)
 	return OUT_OK;
 }
 
-enum outcome op_aaa(struct cpu *cpu, const struct insn *insn) { return ascii_adjust(cpu, 0x106); }
-enum outcome op_aas(struct cpu *cpu, const struct insn *insn) { return ascii_adjust(cpu, (uint16_t)-0x106); }
+enum outcome op_aaa(struct cpu *cpu, const struct insn *insn)
+{
+	return ascii_adjust(cpu, 0x106);
+}
+
+enum outcome op_aas(struct cpu *cpu, const struct insn *insn)
+{
+	return ascii_adjust(cpu, (uint16_t)-0x106);
+}
 
 enum outcome op_aam(struct cpu *cpu, const struct insn *insn)
 {

@@ -43,8 +43,8 @@ static enum outcome bit_op(struct cpu *cpu, const struct insn *insn, host_binary
 		a = reg_get(cpu, d->reg, d->size);
 	} else {
 		off = bit_string_offset(cpu, insn, index);
-		out = modifies ? mem_read_rmw(cpu, d->seg, off, &a, d->size) :
-				 mem_read(cpu, d->seg, off, &a, d->size);
+		out = modifies ? mem_read_rmw(cpu, d->seg, off, &a, d->size)
+			       : mem_read(cpu, d->seg, off, &a, d->size);
 	}
 	if (out != OUT_OK)
 		return out;
@@ -58,13 +58,29 @@ static enum outcome bit_op(struct cpu *cpu, const struct insn *insn, host_binary
 	return out;
 }
 
-enum outcome op_bt(struct cpu *cpu, const struct insn *insn) { return bit_op(cpu, insn, host_bt, false); }
-enum outcome op_bts(struct cpu *cpu, const struct insn *insn) { return bit_op(cpu, insn, host_bts, true); }
-enum outcome op_btr(struct cpu *cpu, const struct insn *insn) { return bit_op(cpu, insn, host_btr, true); }
-enum outcome op_btc(struct cpu *cpu, const struct insn *insn) { return bit_op(cpu, insn, host_btc, true); }
+enum outcome op_bt(struct cpu *cpu, const struct insn *insn)
+{
+	return bit_op(cpu, insn, host_bt, false);
+}
+
+enum outcome op_bts(struct cpu *cpu, const struct insn *insn)
+{
+	return bit_op(cpu, insn, host_bts, true);
+}
+
+enum outcome op_btr(struct cpu *cpu, const struct insn *insn)
+{
+	return bit_op(cpu, insn, host_btr, true);
+}
+
+enum outcome op_btc(struct cpu *cpu, const struct insn *insn)
+{
+	return bit_op(cpu, insn, host_btc, true);
+}
 
 /* destination = f(source), where the old destination may survive (BSF of zero). */
-static enum outcome scan(struct cpu *cpu, const struct insn *insn, host_binary *word, host_binary *dword)
+static enum outcome scan(struct cpu *cpu, const struct insn *insn, host_binary *word,
+			 host_binary *dword)
 {
 	const struct operand *d = &insn->op[0];
 	uint32_t b, flags = cpu->eflags;

@@ -310,6 +310,12 @@ static inline bool cpu_interruptible(const struct cpu *c)
 MUST_USE enum outcome cpu_interpret_one(struct cpu *);
 
 /*
+ * Vector instructions are executed by the host from a little executable memory, made for a thread on
+ * first use. Call this on the vCPU thread before a sandbox forbids that; false: reported already.
+ */
+bool cpu_prepare_thread(void);
+
+/*
  * One whole step: pending debug traps, instruction breakpoints, one instruction, delivery of its fault or
  * trap. Used by interpreted runs (-accel interp), single-stepping and tests.
  */

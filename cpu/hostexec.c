@@ -56,6 +56,11 @@ fail:
 	return false;
 }
 
+bool cpu_prepare_thread(void)
+{
+	return arena.exec || arena_set_up();
+}
+
 /* What the host is to execute, as bytes. */
 struct encoding {
 	uint8_t bytes[SLOT_SIZE];
@@ -143,7 +148,7 @@ _Static_assert(offsetof(struct host_frame, flags) == 1088, "named by the assembl
 
 enum outcome host_execute(const struct insn *insn, struct host_frame *f)
 {
-	if (!arena.exec && !arena_set_up())
+	if (!cpu_prepare_thread())
 		return OUT_ERROR;
 
 	const uint8_t *code = code_for(insn);

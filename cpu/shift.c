@@ -30,26 +30,55 @@ static enum outcome shift(struct cpu *cpu, const struct insn *insn, host_binary 
 	return out;
 }
 
-enum outcome op_rol(struct cpu *cpu, const struct insn *insn) { return shift(cpu, insn, host_rol); }
-enum outcome op_ror(struct cpu *cpu, const struct insn *insn) { return shift(cpu, insn, host_ror); }
-enum outcome op_rcl(struct cpu *cpu, const struct insn *insn) { return shift(cpu, insn, host_rcl); }
-enum outcome op_rcr(struct cpu *cpu, const struct insn *insn) { return shift(cpu, insn, host_rcr); }
-enum outcome op_shl(struct cpu *cpu, const struct insn *insn) { return shift(cpu, insn, host_shl); }
-enum outcome op_shr(struct cpu *cpu, const struct insn *insn) { return shift(cpu, insn, host_shr); }
-enum outcome op_sar(struct cpu *cpu, const struct insn *insn) { return shift(cpu, insn, host_sar); }
+enum outcome op_rol(struct cpu *cpu, const struct insn *insn)
+{
+	return shift(cpu, insn, host_rol);
+}
+
+enum outcome op_ror(struct cpu *cpu, const struct insn *insn)
+{
+	return shift(cpu, insn, host_ror);
+}
+
+enum outcome op_rcl(struct cpu *cpu, const struct insn *insn)
+{
+	return shift(cpu, insn, host_rcl);
+}
+
+enum outcome op_rcr(struct cpu *cpu, const struct insn *insn)
+{
+	return shift(cpu, insn, host_rcr);
+}
+
+enum outcome op_shl(struct cpu *cpu, const struct insn *insn)
+{
+	return shift(cpu, insn, host_shl);
+}
+
+enum outcome op_shr(struct cpu *cpu, const struct insn *insn)
+{
+	return shift(cpu, insn, host_shr);
+}
+
+enum outcome op_sar(struct cpu *cpu, const struct insn *insn)
+{
+	return shift(cpu, insn, host_sar);
+}
 
 typedef uint32_t host_double(uint32_t a, uint32_t b, uint8_t count, uint32_t *flags);
 
-#define HOST_DOUBLE_SIZED(op, sfx, type)                                                  \
-	static uint32_t host_##op##sfx(uint32_t a, uint32_t b, uint8_t count, uint32_t *flags) \
-	{                                                                                 \
-		type d = (type)a, s = (type)b;                                            \
-		uint64_t f = *flags & FL_ARITH;                                           \
-                                                                                          \
-		__asm__(HOST_IN #op #sfx " %%cl, %[s], %[d]" HOST_OUT                     \
-			: [d] "+r"(d), [f] "+r"(f) : [s] "r"(s), "c"(count) : "cc");      \
-		*flags = f & FL_ARITH;                                                    \
-		return d;                                                                 \
+#define HOST_DOUBLE_SIZED(op, sfx, type)                                                           \
+	static uint32_t host_##op##sfx(uint32_t a, uint32_t b, uint8_t count, uint32_t *flags)     \
+	{                                                                                          \
+		type d = (type)a, s = (type)b;                                                     \
+		uint64_t f = *flags & FL_ARITH;                                                    \
+                                                                                                   \
+		__asm__(HOST_IN #op #sfx " %%cl, %[s], %[d]" HOST_OUT                              \
+			: [d] "+r"(d), [f] "+r"(f)                                                 \
+			: [s] "r"(s), "c"(count)                                                   \
+			: "cc");                                                                   \
+		*flags = f & FL_ARITH;                                                             \
+		return d;                                                                          \
 	}
 
 HOST_DOUBLE_SIZED(shld, w, uint16_t)

@@ -160,7 +160,7 @@ static enum outcome store_masked(struct cpu *cpu, const struct insn *insn, const
 	return mem_write(cpu, seg, off, bytes, len);
 }
 
-/* MASKMOVQ and MASKMOVDQU: both operands are registers, ModRM.reg the data and ModRM.rm the mask. */
+/* MASKMOVQ and MASKMOVDQU: ModRM.reg is the data and ModRM.rm the mask. */
 enum outcome op_maskmov(struct cpu *cpu, const struct insn *insn)
 {
 	bool wide = insn->mandatory == 0x66;
@@ -173,7 +173,8 @@ enum outcome op_maskmov(struct cpu *cpu, const struct insn *insn)
 		return store_masked(cpu, insn, cpu->fx.xmm[data], cpu->fx.xmm[mask], 16);
 	/* MMn is physical register n; the image is ordered from the top of the stack. */
 	unsigned top = cpu->fx.fsw >> FSW_TOP_SHIFT & 7;
-	out = store_masked(cpu, insn, cpu->fx.st[(data - top) & 7], cpu->fx.st[(mask - top) & 7], 8);
+	out = store_masked(cpu, insn, cpu->fx.st[(data - top) & 7], cpu->fx.st[(mask - top) & 7],
+			   8);
 	if (out == OUT_OK) { /* every MMX instruction but EMMS: all valid, TOP = 0 */
 		fpu_set_status(cpu, (uint16_t)(cpu->fx.fsw & ~(7 << FSW_TOP_SHIFT)));
 		cpu->fx.ftw = 0xff;

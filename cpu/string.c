@@ -96,7 +96,7 @@ static enum outcome run(struct cpu *cpu, const struct insn *insn, const struct s
 	return insn->rep || insn->repne ? repeat(cpu, insn, op) : op->once(cpu, insn);
 }
 
-/* Elements from `off`, whose linear address is `linear`, to the end of its page and of the offsets. */
+/* Elements from `off`, at `linear`, to the end of the page or of the offsets. */
 static uint32_t elements_to_end(const struct insn *insn, uint32_t off, gva_t linear)
 {
 	uint64_t offsets = (insn->addrsize == 4 ? 1ull << 32 : 1ull << 16) - off;

@@ -22,7 +22,7 @@
 #include "tests/unit/cpu/mock.h"
 
 enum {
-	CODE = 0x20000000, /* all below 2 GiB, for 32-bit code and for absolute addressing in 64-bit code */
+	CODE = 0x20000000, /* all below 2 GiB, where 64-bit absolute addressing reaches, too */
 	DATA = 0x21000000,
 	CONTEXT = 0x22000000,
 	DATA_SIZE = 0x4000,
@@ -226,7 +226,8 @@ static enum outcome data_read(struct cpu *cpu, gva_t at, void *to, unsigned len,
 	return OUT_OK;
 }
 
-static enum outcome data_write(struct cpu *cpu, gva_t at, const void *from, unsigned len, unsigned acc)
+static enum outcome data_write(struct cpu *cpu, gva_t at, const void *from, unsigned len,
+			       unsigned acc)
 {
 	if (!in_data(at, len))
 		return absent(cpu, at);
@@ -252,7 +253,8 @@ static const struct cpu_ops ops = {
 
 static void set_up_cpu(struct cpu *cpu, struct cpu_model *model)
 {
-	const unsigned data = SEG_P | SEG_S | SEG_DB | SEG_G | SEG_WRITE | SEG_ACCESSED | 3 << SEG_DPL_SHIFT;
+	const unsigned data = SEG_P | SEG_S | SEG_DB | SEG_G | SEG_WRITE | SEG_ACCESSED |
+			      3 << SEG_DPL_SHIFT;
 
 	memset(model, 0, sizeof(*model));
 	memset(model->features, 0xff, sizeof(model->features));
@@ -521,8 +523,8 @@ static const char *difference(const struct result *host, const struct result *gu
 
 static void print_result(const char *who, const struct result *r)
 {
-	printf("  %-6s vector %d flags %03x mxcsr %04x fcw %04x fsw %04x ftw %02x\n        ", who, r->vector,
-	       r->flags & HOST_FLAGS, r->fx.mxcsr, r->fx.fcw, r->fx.fsw, r->fx.ftw);
+	printf("  %-6s vector %d flags %03x mxcsr %04x fcw %04x fsw %04x ftw %02x\n        ", who,
+	       r->vector, r->flags & HOST_FLAGS, r->fx.mxcsr, r->fx.fcw, r->fx.fsw, r->fx.ftw);
 	for (unsigned i = 0; i < 8; i++)
 		printf(" %08x", r->gpr[i]);
 	printf("\n");
