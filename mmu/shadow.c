@@ -173,13 +173,14 @@ void drop_pages(struct drop *d, uint32_t first, uint32_t last)
 
 		if (!word)
 			continue;
-		if (word & SH_R)
+		/* tables first: a note may carry out what was noted before, this page included */
+		shadow_set(d->m, d->w, p, 0);
+		if (word & SH_R) {
+			parked_set(d->m, d->w, p, (word & ~0xffu) | SH_PARKED);
 			note_unmap(d, p);
+		}
 		if (word & SH_CODE)
 			note_code(d, p);
-		shadow_set(d->m, d->w, p, 0);
-		if (word & SH_R)
-			parked_set(d->m, d->w, p, (word & ~0xffu) | SH_PARKED);
 	}
 }
 
