@@ -199,28 +199,31 @@ static void forget_parked(struct mmu *m, struct window *w)
 void window_unmap_all(struct mmu *m, struct window *w)
 {
 	map_nothing(w, 0, WINDOW_PAGES);
-	for (unsigned n = 0; n < WINDOW_PAGES >> w->slot_shift; n++)
-		forget_mappings(m, w, n);
+	for (unsigned i = 0; i < ARRAY_LEN(w->used); i++)
+		for (uint64_t left = w->used[i]; left; left &= left - 1)
+			forget_mappings(m, w, i * 64 + (unsigned)__builtin_ctzll(left));
 	forget_parked(m, w);
 }
 
 void window_clear(struct mmu *m, struct window *w)
 {
-	bool used = false;
+	bool empty = !w->parked_n;
 
-	for (unsigned n = 0; n < MAX_SLOTS; n++) {
-		if (w->slots[n].snap)
-			snapshot_free(m, w->slots[n].snap);
-		used = used || w->slots[n].live;
-		if (w->slots[n].live || w->slots[n].snap)
-			w->slots[n] = (struct slot){0};
+	for (unsigned i = 0; i < ARRAY_LEN(w->used); i++) {
+		for (uint64_t left = w->used[i]; left; left &= left - 1) {
+			struct slot *s = &w->slots[i * 64 + (unsigned)__builtin_ctzll(left)];
+
+			if (s->snap)
+				snapshot_free(m, s->snap);
+			*s = (struct slot){0};
+			empty = false;
+		}
+		w->used[i] = 0;
 	}
-	if (!used && !w->parked_n)
+	if (empty)
 		return;
 	map_nothing(w, 0, WINDOW_PAGES);
 	madvise(w->shadow, WORDS_BYTES, MADV_DONTNEED);
-	for (unsigned i = 0; i < ARRAY_LEN(w->used); i++)
-		w->used[i] = 0;
 	forget_parked(m, w);
 	w->nowp = w->tracked = 0;
 }
