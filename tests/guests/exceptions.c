@@ -134,7 +134,7 @@ static void privileged(void)
 	expect_user(CODE("inb $0x80,%al"), "#GP: IN without permission", GP, 0, 0);
 	expect_user(CODE("outb %al,%dx"), "#GP: OUT without permission", GP, 0, 0);
 	expect_user(CODE("insb"), "#GP: INS without permission", GP, 0, 0);
-	expect_user(CODE("rep outsb"), "#GP: REP OUTS without permission", GP, 0, 0);
+	expect_user(CODE("outsb"), "#GP: OUTS without permission", GP, 0, 0);
 }
 
 /* Gates that are absent, of a wrong type or beyond the limit: the error code names the gate. */

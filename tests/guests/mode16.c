@@ -104,13 +104,13 @@ static void stack16(void)
 	struct context c;
 
 	gdt_set(STACK16, 0x20000, 0xffff, SEG_DATA, 0);
-	c = kernel_context(CODE("movl %esp,%edx\nmovl %ss,%ecx\nmovw %ax,%ss\nmovl $0xabcd0002,%esp\npushl $0x11223344\n"
+	c = kernel_context(CODE("movl %esp,%edx\nmovl %ss,%ecx\nmovw %ax,%ss\nmovl $0xabcd0000,%esp\npushl $0x11223344\n"
 				"movl %esp,%ebx\npopl %esi\nmovl %esp,%edi\nmovw %cx,%ss\nmovl %edx,%esp"));
 	c.eax = STACK16;
 	run(&c);
 	expect_done(&c, "32-bit push on a 16-bit stack");
-	check_eq(c.ebx, 0xabcdfffe, "SP wraps, the upper half stays");
-	report(c.esi == 0x11223344 && c.edi == 0xabcd0002, "and back");
+	check_eq(c.ebx, 0xabcdfffc, "SP wraps, the upper half stays");
+	report(c.esi == 0x11223344 && c.edi == 0xabcd0000, "and back");
 	c = kernel_context(CODE("call 1f\nnop\n1: popl %eax"));
 	c.ss = STACK16;
 	c.esp = 0x4000;
