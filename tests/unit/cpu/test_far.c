@@ -280,13 +280,63 @@ static void test_sysenter(void **state)
 	MOCK_EXPECT_FAULT(m, MOCK_EXEC(m, 0x0f, 0x35), &before, EXC_GP, 0);
 }
 
+static void test_memory_forms(void **state)
+{
+	struct mock *m = *state;
+	struct cpu before;
+
+	mock_protect(m, 0);
+	mock_put32(m, 0x7000, TARGET);
+	mock_put16(m, 0x7004, SEL_CODE0);
+	m->cpu.gpr[R_EAX] = 0x7000;
+	assert_int_equal(MOCK_EXEC(m, 0xff, 0x28), OUT_OK); /* jmp far [eax] */
+	assert_int_equal(m->cpu.rip, TARGET);
+	uint32_t esp = (uint32_t)m->cpu.gpr[R_ESP];
+	mock_put16(m, 0x7002, SEL_CODE16);
+	mock_put16(m, 0x7000, 0x345);
+	assert_int_equal(MOCK_EXEC(m, 0x66, 0xff, 0x18), OUT_OK); /* call far word [eax] */
+	assert_int_equal(m->cpu.rip, 0x345);
+	assert_int_equal(m->cpu.gpr[R_ESP], esp - 4);
+	assert_int_equal(mock_get16(m, esp - 4), (TARGET + 3) & 0xffff);
+	/* the pointer itself in an absent page */
+	mock_protect(m, 0);
+	m->page[7] = MOCK_ABSENT;
+	mock_save(m, &before);
+	MOCK_EXPECT_FAULT(m, MOCK_EXEC(m, 0xff, 0x18), &before, EXC_PF, 0);
+}
+
+static void test_call_gate_same_level(void **state)
+{
+	struct mock *m = *state;
+
+	/* The gate decides the width of the frame, not the instruction; parameters stay where they
+	 * are. */
+	mock_protect(m, 0);
+	call_gate(m, SEL_FREE, SEL_CODE0, CALL16, 0, 5);
+	uint32_t esp = (uint32_t)m->cpu.gpr[R_ESP];
+	assert_int_equal(call(m, SEL_FREE, 0), OUT_OK);
+	assert_int_equal(m->cpu.rip, TARGET & 0xffff);
+	assert_int_equal(m->cpu.gpr[R_ESP], esp - 4);
+	assert_int_equal(mock_get16(m, esp - 2), SEL_CODE0);
+	/* Conforming code through a gate keeps the caller's level and stack. */
+	mock_protect(m, 3);
+	call_gate(m, SEL_FREE, SEL_CONF0, CALL32, 3, 5);
+	esp = (uint32_t)m->cpu.gpr[R_ESP];
+	assert_int_equal(call(m, SEL_FREE, 0), OUT_OK);
+	assert_int_equal(m->cpu.cpl, 3);
+	assert_int_equal(m->cpu.seg[S_CS].sel, SEL_CONF0 | 3);
+	assert_int_equal(m->cpu.gpr[R_ESP], esp - 8);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_jump_code),	 TEST(test_call_and_return),  TEST(test_call_gate_inner),
-		TEST(test_call_gate_16), TEST(test_call_gate_errors), TEST(test_return_errors),
-		TEST(test_real_mode),	 TEST(test_sysenter),
+		TEST(test_jump_code),	     TEST(test_call_and_return),
+		TEST(test_call_gate_inner),  TEST(test_call_gate_16),
+		TEST(test_call_gate_errors), TEST(test_return_errors),
+		TEST(test_real_mode),	     TEST(test_sysenter),
+		TEST(test_memory_forms),     TEST(test_call_gate_same_level),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

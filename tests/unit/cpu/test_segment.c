@@ -193,6 +193,15 @@ static void test_real_segments(void **state)
 	assert_int_equal(c->seg[S_DS].base, 0x12340);
 	assert_int_equal(c->seg[S_DS].limit, 0xffffffff);
 	assert_int_equal(cpu_linear(c, S_DS, 0x100000, 4, ACC_WRITE, &at), OUT_OK);
+	/* A null register becomes an ordinary one, an expand-down one grows up again. */
+	c->seg[S_FS] = (struct cpu_segment){.attr = SEG_NULL};
+	assert_int_equal(cpu_load_segment(c, S_FS, 0x10), OUT_OK);
+	assert_int_equal(cpu_linear(c, S_FS, 0xffff, 1, ACC_WRITE, &at), OUT_OK);
+	assert_int_equal(at.v, 0x100ff);
+	c->seg[S_FS] =
+		(struct cpu_segment){.limit = 0xfff, .attr = SEG_P | SEG_S | SEG_DOWN | SEG_WRITE};
+	assert_int_equal(cpu_load_segment(c, S_FS, 0x10), OUT_OK);
+	assert_int_equal(cpu_linear(c, S_FS, 0, 4, ACC_READ, &at), OUT_OK);
 	/* CS may be written through in real mode. */
 	assert_int_equal(cpu_linear(c, S_CS, 0, 4, ACC_WRITE, &at), OUT_OK);
 	/* vm86 always has 64 KiB */

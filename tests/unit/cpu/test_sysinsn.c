@@ -73,6 +73,20 @@ static void test_control_moves(void **state)
 	mock_save(m, &before);
 	MOCK_EXPECT_FAULT(m, MOCK_EXEC(m, 0x0f, 0x22, 0xc8), &before, EXC_UD, 0); /* cr1 */
 	MOCK_EXPECT_FAULT(m, MOCK_EXEC(m, 0x0f, 0x20, 0xe8), &before, EXC_UD, 0); /* cr5 */
+	c->gpr[R_EAX] = 0x12345000;
+	assert_int_equal(MOCK_EXEC(m, 0x0f, 0x22, 0xd0), OUT_OK); /* cr2 and back */
+	assert_int_equal(MOCK_EXEC(m, 0x0f, 0x20, 0xd2), OUT_OK);
+	assert_int_equal(c->gpr[R_EDX], 0x12345000);
+	assert_int_equal(MOCK_EXEC(m, 0x0f, 0x22, 0xd8), OUT_OK); /* cr3 */
+	assert_int_equal(MOCK_EXEC(m, 0x0f, 0x20, 0xde), OUT_OK);
+	assert_int_equal(c->gpr[R_ESI], 0x12345000);
+	c->gpr[R_EAX] = CR4_TSD | CR4_DE;
+	assert_int_equal(MOCK_EXEC(m, 0x0f, 0x22, 0xe0), OUT_OK); /* cr4 */
+	assert_int_equal(MOCK_EXEC(m, 0x0f, 0x20, 0xe7), OUT_OK);
+	assert_int_equal(c->gpr[R_EDI], CR4_TSD | CR4_DE);
+	assert_int_equal(MOCK_EXEC(m, 0x0f, 0x23, 0xd8), OUT_OK); /* dr3 */
+	assert_int_equal(MOCK_EXEC(m, 0x0f, 0x21, 0xda), OUT_OK);
+	assert_int_equal(c->gpr[R_EDX], CR4_TSD | CR4_DE);
 	/* LMSW sets PE but never clears it; the upper half of CR0 stays. */
 	c->gpr[R_EAX] = 0xfffe;
 	assert_int_equal(MOCK_EXEC(m, 0x0f, 0x01, 0xf0), OUT_OK);
@@ -107,6 +121,9 @@ static void test_tables(void **state)
 	assert_int_equal(MOCK_EXEC(m, 0x0f, 0x01, 0x00), OUT_OK); /* sgdt */
 	assert_int_equal(mock_get16(m, 0x7000), 0x1ff);
 	assert_int_equal(mock_get32(m, 0x7002), MOCK_GDT);
+	assert_int_equal(MOCK_EXEC(m, 0x0f, 0x01, 0x08), OUT_OK); /* sidt */
+	assert_int_equal(mock_get16(m, 0x7000), 0x1234);
+	assert_int_equal(mock_get32(m, 0x7002), 0x345678);
 	/* LLDT: null is allowed and disables the LDT */
 	c->gpr[R_EAX] = 0;
 	assert_int_equal(MOCK_EXEC(m, 0x0f, 0x00, 0xd0), OUT_OK);

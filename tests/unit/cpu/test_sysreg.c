@@ -259,6 +259,21 @@ static void test_msrs(void **state)
 	expect_msr(m, 0x400, ~0ull, true, ~0ull);
 	expect_msr(m, 0x401, 1, false, 0);
 	expect_msr(m, 0x410, 0, false, 0); /* bank 4 of 4 */
+	expect_msr(m, 0x401, 0, true, 0);
+	expect_msr(m, 0x402, 0, true, 0);
+	expect_msr(m, 0x17a, 0, true, 0);
+	expect_msr(m, 0x17a, 4, false, 0);
+	expect_msr(m, 0x250, 0x0606060606060606ull, true, 0x0606060606060606ull);
+	expect_msr(m, 0x259, 0x0101010101010101ull, true, 0x0101010101010101ull);
+	expect_msr(m, 0x1d9, 3, true, 3);
+	expect_msr(m, 0x1d9, 4, false, 0);
+	expect_msr(m, 0x8b, 0, true, 0x218ull << 32);
+	expect_msr(m, 0x1a0, 0, true, 0x1800);
+	expect_msr(m, 0x1a0, 1ull << 40, false, 0);
+	assert_int_equal(cpu_rdmsr(&m->cpu, 0xfe, &v), OUT_OK);
+	assert_int_equal(v, 0x508);
+	assert_int_equal(cpu_rdmsr(&m->cpu, 0x179, &v), OUT_OK);
+	assert_int_equal(v, 4);
 	expect_msr(m, 0x10a, 0, false, 0); /* read-only */
 	assert_int_equal(cpu_rdmsr(&m->cpu, 0x10a, &v), OUT_OK);
 	assert_true(v & 1); /* RDCL_NO */

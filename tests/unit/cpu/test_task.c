@@ -280,15 +280,79 @@ static void test_16_bit_tss(void **state)
 	assert_int_equal(type_of(m, SEL_FREE), 1);
 }
 
+/*
+ * LDT, CS or SS that cannot be loaded leaves no stack to push a fault on: only a task gate survives
+ * it.
+ */
+static void late_to_task(struct mock *m, unsigned field, uint32_t value, unsigned vector,
+			 uint32_t error)
+{
+	const uint32_t handler = 0x6000;
+
+	mock_protect(m, 0);
+	make_task(m, FL_FIXED1);
+	memset(m->ram + MOCK_IDT, 0, 0x800);
+	mock_descriptor(m, MOCK_GDT, SEL_FREE, 0, 0xfffff, SEG_S | SEG_WRITE | SEG_DB | SEG_G);
+	mock_descriptor(m, MOCK_GDT, SEL_FREE + 8, 0, 0xfffff,
+			SEG_S | SEG_CODE | SEG_WRITE | SEG_DB | SEG_G);
+	mock_descriptor(m, MOCK_GDT, SEL_FREE + 16, handler, 0x67, SEG_P | TSS32);
+	memcpy(m->ram + handler, m->ram + MOCK_TSS2, 0x68);
+	mock_put32(m, handler + 0x28 + 4 * R_ESP, MOCK_STACK2);
+	mock_gate(m, MOCK_IDT + vector * 8, SEL_FREE + 16, 0, TASK_GATE, 0, true, 0);
+	mock_put32(m, MOCK_TSS2 + field, value);
+	assert_int_equal(far(m, 0xea, SEL_TSS2), OUT_OK);
+	assert_false(m->cpu.shutdown);
+	assert_int_equal(m->cpu.seg[S_TR].sel, SEL_FREE + 16);
+	assert_int_equal(mock_get16(m, handler), SEL_TSS2);
+	assert_int_equal(mock_get32(m, MOCK_STACK2 - 4), error);
+}
+
+static void test_late_without_stack(void **state)
+{
+	struct mock *m = *state;
+
+	late_to_task(m, 0x60, SEL_LDT | 4, EXC_TS, SEL_LDT | 4); /* LDT in the LDT */
+	late_to_task(m, 0x60, SEL_DATA0, EXC_TS, SEL_DATA0);	 /* LDT not one */
+	late_to_task(m, 0x4c, 0, EXC_TS, 0);
+	late_to_task(m, 0x4c, SEL_DATA0, EXC_TS, SEL_DATA0);
+	late_to_task(m, 0x4c, SEL_CODE3 & ~3, EXC_TS, SEL_CODE3 & ~3);
+	late_to_task(m, 0x4c, SEL_FREE + 8, EXC_NP, SEL_FREE + 8);
+	late_to_task(m, 0x50, 0, EXC_TS, 0);
+	late_to_task(m, 0x50, SEL_DATA3, EXC_TS, SEL_DATA3 & ~3);
+	late_to_task(m, 0x50, SEL_FREE, EXC_SS, SEL_FREE);
+}
+
+static void test_software_interrupt_task(void **state)
+{
+	struct mock *m = *state;
+
+	/* INT n through a task gate whose task has a bad DS: the fault is the new task's. */
+	mock_gate(m, MOCK_IDT + 0x40 * 8, SEL_TSS2, 0, TASK_GATE, 0, true, 0);
+	mock_gate(m, MOCK_IDT + EXC_TS * 8, SEL_CODE0, 0x32000, 14, 0, true, 0);
+	mock_put32(m, MOCK_TSS2 + 0x54, SEL_LDT);
+	assert_int_equal(MOCK_EXEC(m, 0xcd, 0x40), OUT_OK);
+	assert_int_equal(m->cpu.rip, 0x32000);
+	assert_int_equal(m->cpu.seg[S_TR].sel, SEL_TSS2);
+	assert_int_equal(mock_get32(m, (uint32_t)m->cpu.gpr[R_ESP]), SEL_LDT);
+	assert_int_equal(mock_get32(m, MOCK_TSS + 0x20), MOCK_CODE + 2);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_jump),	TEST(test_call_and_iret),
-		TEST(test_event_gate),	TEST(test_double_fault_task),
-		TEST(test_gate_in_gdt), TEST(test_early_faults),
-		TEST(test_late_faults), TEST(test_debug_trap_and_vm86),
-		TEST(test_cr3),		TEST(test_16_bit_tss),
+		TEST(test_jump),
+		TEST(test_call_and_iret),
+		TEST(test_event_gate),
+		TEST(test_double_fault_task),
+		TEST(test_gate_in_gdt),
+		TEST(test_early_faults),
+		TEST(test_late_faults),
+		TEST(test_late_without_stack),
+		TEST(test_software_interrupt_task),
+		TEST(test_debug_trap_and_vm86),
+		TEST(test_cr3),
+		TEST(test_16_bit_tss),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
