@@ -68,3 +68,15 @@ void cpu_reset(struct cpu *cpu)
 	reset_msrs(cpu);
 	reset_fpu(cpu);
 }
+
+void cpu_firmware_init(struct cpu *cpu, uint32_t hole_start)
+{
+	enum { ENABLE = 1 << 11, FIXED_ENABLE = 1 << 10, WRITE_BACK = 6 };
+	const unsigned vga = 2; /* the 16 KiB ranges from A0000h */
+
+	cpu->msr.mtrr_def_type = ENABLE | FIXED_ENABLE | WRITE_BACK;
+	for (unsigned i = 0; i < ARRAY_LEN(cpu->msr.mtrr_fixed); i++)
+		cpu->msr.mtrr_fixed[i] = i == vga ? 0 : 0x0606060606060606ull;
+	cpu->msr.mtrr_base[0] = hole_start;
+	cpu->msr.mtrr_mask[0] = (~PHYS_RESERVED & ~(0x100000000ull - hole_start - 1)) | ENABLE;
+}

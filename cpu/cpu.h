@@ -267,6 +267,13 @@ struct cpu_ops {
 /* Power-on state (SDM: "Processor State After Reset"); keeps ops and model. */
 void cpu_reset(struct cpu *);
 
+/*
+ * What firmware would have set up, for loaders that start a kernel without one: MTRRs on, memory
+ * write-back, the VGA window and everything from `hole_start` up to 4 GiB uncached. Without it Linux
+ * calls the BIOS broken and leaves PAT off. hole_start: a power of two away from 4 GiB.
+ */
+void cpu_firmware_init(struct cpu *, uint32_t hole_start);
+
 /* Real mode, protected mode or virtual-8086 mode? */
 static inline bool cpu_protected(const struct cpu *c) { return c->cr0 & CR0_PE; }
 static inline bool cpu_vm86(const struct cpu *c) { return c->eflags & FL_VM; }

@@ -43,6 +43,26 @@ static void test_reset_state(void **state)
 	assert_true(cpu_tsc(c) < 1ull << 40); /* starts near zero */
 }
 
+static void test_firmware_mtrrs(void **state)
+{
+	struct mock *m = *state;
+	uint64_t v;
+
+	cpu_firmware_init(&m->cpu, 0xe0000000);
+	/* What was set up is what WRMSR would have accepted. */
+	for (uint32_t i = 0x200; i <= 0x2ff; i++) {
+		if (cpu_rdmsr(&m->cpu, i, &v) == OUT_OK)
+			assert_int_equal(cpu_wrmsr(&m->cpu, i, v), OUT_OK);
+	}
+	assert_int_equal(cpu_rdmsr(&m->cpu, 0x201, &v), OUT_OK);
+	assert_true(v == 0xfe0000800ull);
+	/* A0000h-BFFFFh uncached, 80000h-9FFFFh write-back */
+	assert_int_equal(cpu_rdmsr(&m->cpu, 0x259, &v), OUT_OK);
+	assert_true(v == 0);
+	assert_int_equal(cpu_rdmsr(&m->cpu, 0x258, &v), OUT_OK);
+	assert_true(v == 0x0606060606060606ull);
+}
+
 static void test_cr0(void **state)
 {
 	struct mock *m = *state;
@@ -312,6 +332,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_reset_state),
+		TEST(test_firmware_mtrrs),
 		TEST(test_cr0),
 		TEST(test_cr3_cr4),
 		TEST(test_pdptes),
