@@ -11,7 +11,8 @@
  *   large pages   the whole page, then neighbouring directory entries, up to RUN_LIMIT each way
  *   no paging     guest-physical memory itself, up to RUN_LIMIT each way
  *
- * Example: kernel text in 4 MiB pages at C0000000. The first fetch or load maps C0000000-C3ffffff in one call.
+ * Example: kernel text in 4 MiB pages at C0000000. The first fetch or load maps C0000000-C3ffffff
+ * in one call.
  *
  * A page that is mapped read-only and may be written now (its dirty bit has just been set, or it
  * held code) has its rights raised: mprotect keeps the host's page tables, a new mapping would not.
@@ -24,10 +25,10 @@ struct fill {
 	struct window *w;
 	struct walk k;
 	uint32_t page, lo, hi;
-	uint64_t gfn;            /* of `page` */
+	uint64_t gfn;		 /* of `page` */
 	uint64_t gfn_lo, gfn_hi; /* frames of the same kind around it */
-	bool write;              /* map writable */
-	bool nowp;               /* writable only because CR0.WP is clear */
+	bool write;		 /* map writable */
+	bool nowp;		 /* writable only because CR0.WP is clear */
 	bool large;
 };
 
@@ -96,7 +97,8 @@ static void extend_ptes(struct fill *f)
 		return;
 	while (f->lo > first && page_free(f, f->lo - 1) && pte_alike(f, table, f->lo - 1))
 		f->lo--;
-	while (f->hi < first + pages - 1 && page_free(f, f->hi + 1) && pte_alike(f, table, f->hi + 1))
+	while (f->hi < first + pages - 1 && page_free(f, f->hi + 1) &&
+	       pte_alike(f, table, f->hi + 1))
 		f->hi++;
 }
 
@@ -113,23 +115,25 @@ static bool slot_alike(const struct fill *f, unsigned slot)
 	e = snapshot_pde_now(f->m, slot);
 	if ((e ^ walk_pde(f->m->cpu, &f->k)) & must)
 		return false;
-	return walk_large_frame(f->m->cpu, e, &gfn) && gfn == frame_of(f, (uint32_t)slot << f->w->slot_shift);
+	return walk_large_frame(f->m->cpu, e, &gfn) &&
+	       gfn == frame_of(f, (uint32_t)slot << f->w->slot_shift);
 }
 
 /* Large pages, and memory without paging: everything within one slot is alike. */
 static void extend_slots(struct fill *f)
 {
 	unsigned shift = f->w->slot_shift;
+	uint32_t within = (1u << shift) - 1, top = WINDOW_PAGES - 1;
 	uint32_t low_end = f->page > RUN_LIMIT ? f->page - RUN_LIMIT : 0;
-	uint32_t high_end = WINDOW_PAGES - 1 - f->page > RUN_LIMIT ? f->page + RUN_LIMIT : WINDOW_PAGES - 1;
+	uint32_t high_end = top - f->page > RUN_LIMIT ? f->page + RUN_LIMIT : top;
 
 	while (f->lo > low_end && page_free(f, f->lo - 1)) {
-		if (f->lo & ((1u << shift) - 1) ? false : !slot_alike(f, (f->lo - 1) >> shift))
+		if (!(f->lo & within) && !slot_alike(f, (f->lo - 1) >> shift))
 			break;
 		f->lo--;
 	}
 	while (f->hi < high_end && page_free(f, f->hi + 1)) {
-		if ((f->hi + 1) & ((1u << shift) - 1) ? false : !slot_alike(f, (f->hi + 1) >> shift))
+		if (!((f->hi + 1) & within) && !slot_alike(f, (f->hi + 1) >> shift))
 			break;
 		f->hi++;
 	}
@@ -153,11 +157,12 @@ static unsigned count_stretches(const struct physmap *pm, uint64_t first, uint64
 	return n;
 }
 
-/* Each stretch of code pages costs a system call and two host mappings: keep the nearest few on each side. */
+/* Each stretch of code pages costs a system call and two mappings: keep the nearest few. */
 static void clip_code(struct fill *f)
 {
 	const struct physmap *pm = f->m->pm;
-	uint64_t first = file_page(f, f->lo), page = first + (f->page - f->lo), last = first + (f->hi - f->lo);
+	uint64_t first = file_page(f, f->lo);
+	uint64_t page = first + (f->page - f->lo), last = first + (f->hi - f->lo);
 	uint64_t at = first, keep = first;
 
 	for (unsigned n = count_stretches(pm, first, page); n > FILL_STRETCHES; n--) {
@@ -178,8 +183,8 @@ static void clip_code(struct fill *f)
 /* ---- committing ---- */
 
 /*
- * Record the entries page p comes from: its own page-table entry, or once for each slot the directory
- * entry (large neighbours have one of their own).
+ * Record the entries page p comes from: its own page-table entry, or once for each slot the
+ * directory entry (large neighbours have one of their own).
  */
 static void note_page(struct fill *f, const uint8_t *table, uint32_t p)
 {
@@ -227,8 +232,9 @@ static void commit(struct fill *f)
 		if (p == f->hi)
 			break;
 	}
+	/* a writable mapping that cannot be found again must not exist */
 	if (f->write && !rmap_add(f->m, f->w, f->lo, f->hi - f->lo + 1, frame_of(f, f->lo)))
-		mmu_evict_all(f->m); /* a writable mapping that cannot be found again must not exist */
+		mmu_evict_all(f->m);
 	f->m->stats.fills++;
 	f->m->stats.fill_pages += f->hi - f->lo + 1;
 }
@@ -269,7 +275,8 @@ static bool raise_run(struct fill *f)
 	if (by_entry)
 		table = snapshot_table(f->m, walk_pde(f->m->cpu, &f->k));
 	if (!f->nowp && (table || !by_entry)) {
-		while (f->lo > first && can_raise(f, f->lo - 1) && (!by_entry || pte_alike(f, table, f->lo - 1)))
+		while (f->lo > first && can_raise(f, f->lo - 1) &&
+		       (!by_entry || pte_alike(f, table, f->lo - 1)))
 			f->lo--;
 		while (f->hi < first + pages - 1 && can_raise(f, f->hi + 1) &&
 		       (!by_entry || pte_alike(f, table, f->hi + 1)))

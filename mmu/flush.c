@@ -76,8 +76,8 @@ void mmu_paging_changed(struct mmu *m, bool flush, bool global)
 }
 
 /*
- * A page fault invalidates what the TLB had for its address (SDM: "Operations that Invalidate TLBs and
- * Paging-Structure Caches"): guests rely on it.
+ * A page fault invalidates what the TLB had for its address (SDM: "Operations that Invalidate TLBs
+ * and Paging-Structure Caches"): guests rely on it.
  */
 void mmu_page_faulted(struct mmu *m, uint32_t va)
 {

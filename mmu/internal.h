@@ -16,8 +16,9 @@
  *     (give or take bits whose change does not matter, see snapshot_changed);
  *   - SH_W implies RAM, guest-dirty, not a code page, and an extent in the reverse map;
  *   - host mappings are what the shadow says: PROT_NONE where SH_R is clear. A PARKED page is a
- *     mapping of a dropped page that was only made inaccessible: four times cheaper than mapping nothing
- *     over it, and cheap to bring back when the same frame is wanted there again (aging, copy on write).
+ *     mapping of a dropped page that was only made inaccessible: four times cheaper than
+ *     mapping nothing over it, and cheap to bring back when the same frame is wanted there
+ *     again (aging, copy on write).
  */
 #ifndef RINGFENCE_MMU_INTERNAL_H
 #define RINGFENCE_MMU_INTERNAL_H
@@ -25,17 +26,17 @@
 #include "mmu/mmu.h"
 
 /* ---- paging-structure entries (SDM: "32-Bit Paging", "PAE Paging") ---- */
-#define PTE_P 0x001ull
-#define PTE_RW 0x002ull
-#define PTE_US 0x004ull
-#define PTE_PWT 0x008ull
-#define PTE_PCD 0x010ull
-#define PTE_A 0x020ull
-#define PTE_D 0x040ull
-#define PTE_PS 0x080ull /* directory entries; PAT in page-table entries */
-#define PTE_G 0x100ull
-#define PTE_AVL 0xe00ull
-#define PTE_NX (1ull << 63)
+#define PTE_P	     0x001ull
+#define PTE_RW	     0x002ull
+#define PTE_US	     0x004ull
+#define PTE_PWT	     0x008ull
+#define PTE_PCD	     0x010ull
+#define PTE_A	     0x020ull
+#define PTE_D	     0x040ull
+#define PTE_PS	     0x080ull /* directory entries; PAT in page-table entries */
+#define PTE_G	     0x100ull
+#define PTE_AVL	     0xe00ull
+#define PTE_NX	     (1ull << 63)
 #define PTE_ADDR_PAE 0xffffff000ull
 
 /* ---- physical map ---- */
@@ -52,7 +53,7 @@ struct mmio_region {
 /* A stretch of guest-physical addresses backed by the memfd. */
 struct phys_range {
 	uint64_t start, end; /* guest physical */
-	uint64_t file;       /* offset of start in the memfd */
+	uint64_t file;	     /* offset of start in the memfd */
 	enum page_kind kind; /* RAM or ROM */
 };
 
@@ -100,8 +101,14 @@ uint64_t code_pages_next(const struct physmap *, uint64_t first, uint64_t last, 
 /* The walk behind mmu_walk, without touching cpu->fault: false and the #PF error code. */
 MUST_USE bool walk_access(struct cpu *, struct physmap *, uint32_t va, unsigned acc, struct walk *,
 			  uint32_t *error);
-static inline bool paging_on(const struct cpu *c) { return c->cr0 & CR0_PG; }
-static inline bool paging_pae(const struct cpu *c) { return c->cr4 & CR4_PAE; }
+static inline bool paging_on(const struct cpu *c)
+{
+	return c->cr0 & CR0_PG;
+}
+static inline bool paging_pae(const struct cpu *c)
+{
+	return c->cr4 & CR4_PAE;
+}
 /* Bits that must be zero in a present PAE entry. */
 uint64_t walk_pae_reserved(const struct cpu *);
 /* The directory entry (what a slot is filled from) and whether it maps a large page. */
@@ -115,38 +122,38 @@ static inline uint64_t walk_leaf(const struct walk *k)
 }
 /* R/W of the tables themselves, whatever CR0.WP says. */
 bool walk_tables_rw(const struct cpu *, const struct walk *);
-/* Present large directory entry: guest page frame of its first 4 KiB, false when reserved bits are set. */
+/* Present large directory entry: frame of its first 4 KiB; false when reserved bits are set. */
 bool walk_large_frame(const struct cpu *, uint64_t pde, uint64_t *gfn);
 
 /* ---- windows ---- */
 
-#define WINDOW_SIZE (1ull << 32)
+#define WINDOW_SIZE   (1ull << 32)
 #define WINDOW_STRIDE (1ull << 33)
-#define WINDOW_PAGES (1u << 20)
-#define RUN_LIMIT ((64u << 20) >> PAGE_SHIFT)
+#define WINDOW_PAGES  (1u << 20)
+#define RUN_LIMIT     ((64u << 20) >> PAGE_SHIFT)
 enum {
 	MAX_SLOTS = 2048,
-	FILL_STRETCHES = 8,                    /* stretches of code pages a writable run may hold on either side */
+	FILL_STRETCHES = 8, /* stretches of code pages on either side of a fill */
 	FILL_SLACK = 2 * 2 * FILL_STRETCHES + 8, /* host mappings one fill may add */
 };
 
 /* Shadow words: guest frame number << 8 | flags. */
 enum {
-	SH_R = 1,    /* host mapping exists */
-	SH_W = 2,    /* and is writable */
-	SH_CODE = 4, /* mmu_track_code was used */
-	SH_NOWP = 8, /* writable only because CR0.WP was clear */
-	SH_SEEN = 16, /* scratch bit of rmap compaction */
+	SH_R = 1,	/* host mapping exists */
+	SH_W = 2,	/* and is writable */
+	SH_CODE = 4,	/* mmu_track_code was used */
+	SH_NOWP = 8,	/* writable only because CR0.WP was clear */
+	SH_SEEN = 16,	/* scratch bit of rmap compaction */
 	SH_PARKED = 32, /* in window.parked only */
 	SH_GFN_SHIFT = 8,
 };
 
 struct slot {
-	uint64_t pde;    /* directory entry the slot was filled from */
-	uint8_t *snap;   /* page-table snapshot; null for large pages and without paging */
+	uint64_t pde;	 /* directory entry the slot was filled from */
+	uint8_t *snap;	 /* page-table snapshot; null for large pages and without paging */
 	uint16_t lo, hi; /* first and last snapshot entry in use */
-	uint16_t live;   /* pages with a shadow word */
-	bool global;     /* every live page had G set when it was filled */
+	uint16_t live;	 /* pages with a shadow word */
+	bool global;	 /* every live page had G set when it was filled */
 };
 
 struct window {
@@ -156,10 +163,10 @@ struct window {
 	uint32_t *parked; /* frame << 8 | SH_PARKED, or 0; meaningless where SH_R is set */
 	struct slot *slots;
 	uint64_t used[MAX_SLOTS / 64]; /* slots with live != 0 */
-	uint32_t vmas;                 /* host mappings this window is made of */
-	uint32_t nowp, tracked;        /* pages with SH_NOWP, SH_CODE */
-	uint32_t parked_n;             /* pages parked */
-	unsigned slot_shift;           /* log2(pages in a slot) */
+	uint32_t vmas;		       /* host mappings this window is made of */
+	uint32_t nowp, tracked;	       /* pages with SH_NOWP, SH_CODE */
+	uint32_t parked_n;	       /* pages parked */
+	unsigned slot_shift;	       /* log2(pages in a slot) */
 	bool assigned;
 	uint64_t cr3;
 	uint64_t last_use;
@@ -192,7 +199,7 @@ struct mmu {
 	struct window win[MMU_MAX_SPACES];
 	unsigned spaces;
 	struct window *user; /* of the current CR3, null until first used */
-	uint64_t clock;      /* LRU time */
+	uint64_t clock;	     /* LRU time */
 
 	struct paging_mode mode;
 	uint64_t cr3;
@@ -206,9 +213,9 @@ struct mmu {
 	struct bucket *bucket; /* reverse map, by guest frame >> 10 */
 	uint32_t buckets;
 
-	struct softtlb *tlb;                          /* [0] supervisor, [1] user */
-	uint64_t tlb_used[2][2][SOFTTLB_SIZE / 64];   /* [user][write]: entries to clear */
-	bool tlb_large;                               /* some entry came from a large page */
+	struct softtlb *tlb;			    /* [0] supervisor, [1] user */
+	uint64_t tlb_used[2][2][SOFTTLB_SIZE / 64]; /* [user][write]: entries to clear */
+	bool tlb_large;				    /* some entry came from a large page */
 	struct fetch_entry fetch[2][FETCH_ENTRIES];
 };
 
@@ -222,7 +229,7 @@ static inline struct slot *window_slot(struct window *w, uint32_t page)
 struct window *mmu_user_window(struct mmu *);
 /* Find the cached window of the current CR3, if any, and make it current. */
 void mmu_select_user(struct mmu *);
-/* Room in the mapping budget and for one snapshot; may drop anything but keeps current windows assigned. */
+/* Room in the budget and for one snapshot; may drop anything, keeps current windows assigned. */
 void mmu_make_room(struct mmu *);
 /* Drop every host mapping (a system call said ENOMEM). */
 void mmu_evict_all(struct mmu *);
@@ -257,7 +264,7 @@ void drop_end(struct drop *);
 /* window.c */
 bool window_reserve(struct mmu *, char *err, size_t errlen);
 void window_release(struct mmu *);
-/* Map n pages of consecutive guest frames; code pages inside stay read-only. False: host refused. */
+/* Map n pages of consecutive frames; code pages inside stay read-only. False: host refused. */
 bool window_map(struct mmu *, struct window *, uint32_t page, uint32_t n, uint64_t gfn, bool write);
 /* Change rights of pages that are mapped; false: host refused. */
 bool window_protect(struct window *, uint32_t page, uint32_t n, bool write);

@@ -21,7 +21,8 @@ const struct mmio_region *mmio_find(const struct physmap *pm, uint64_t addr)
 	return NULL;
 }
 
-void physmap_add_mmio(struct physmap *pm, gpa_t base, uint64_t len, const struct mmio_ops *ops, void *opaque)
+void physmap_add_mmio(struct physmap *pm, gpa_t base, uint64_t len, const struct mmio_ops *ops,
+		      void *opaque)
 {
 	assert(pm->mmio_count < MMIO_MAX);
 	for (unsigned i = 0; i < pm->mmio_count; i++) {

@@ -93,13 +93,14 @@ static uint32_t budget(const struct mmu_config *config)
 
 static unsigned space_count(const struct mmu_config *config)
 {
-	unsigned users = config && config->user_windows ? config->user_windows : DEFAULT_USER_WINDOWS;
+	unsigned users =
+		config && config->user_windows ? config->user_windows : DEFAULT_USER_WINDOWS;
 
 	return users < MMU_MAX_SPACES ? users + 1 : MMU_MAX_SPACES;
 }
 
-struct mmu *mmu_create(struct physmap *pm, struct cpu *c, const struct mmu_config *config, char *err,
-		       size_t errlen)
+struct mmu *mmu_create(struct physmap *pm, struct cpu *c, const struct mmu_config *config,
+		       char *err, size_t errlen)
 {
 	struct mmu *m = calloc(1, sizeof(*m));
 
@@ -118,7 +119,7 @@ struct mmu *mmu_create(struct physmap *pm, struct cpu *c, const struct mmu_confi
 		return NULL;
 	}
 	m->win[MMU_SUPERVISOR].assigned = true;
-	/* one snapshot page to begin with: emptying all windows always yields one (reduce_snapshots) */
+	/* one snapshot page to begin with: emptying all windows then always yields one */
 	if (!rmap_create(m) || !softtlb_create(m) || !snapshot_reserve(m) || !enroll(c, m)) {
 		snprintf(err, errlen, "out of memory for the mmu");
 		mmu_destroy(m);

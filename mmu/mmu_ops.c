@@ -35,9 +35,11 @@ static enum outcome miss(struct mmu *m, uint32_t va, unsigned acc, struct target
 	t->gpa = k.gpa;
 	t->host = NULL;
 	kind = physmap_kind(m->pm, k.gpa);
-	if (write ? kind == PAGE_RAM && !physmap_is_code(m->pm, k.gpa) : kind == PAGE_RAM || kind == PAGE_ROM) {
+	if (write ? kind == PAGE_RAM && !physmap_is_code(m->pm, k.gpa)
+		  : kind == PAGE_RAM || kind == PAGE_ROM) {
 		t->host = physmap_host(m->pm, k.gpa, 1);
-		softtlb_fill(m, user, write, va, t->host - (va & PAGE_MASK), k.page > PAGE_SIZE && m->mode.on);
+		softtlb_fill(m, user, write, va, t->host - (va & PAGE_MASK),
+			     k.page > PAGE_SIZE && m->mode.on);
 	}
 	return OUT_OK;
 }

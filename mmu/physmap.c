@@ -23,8 +23,8 @@
 
 #define VGA_START 0xa0000ull
 #define ROM_START 0xc0000ull
-#define ROM_END 0x100000ull
-#define FOUR_GIB (1ull << 32)
+#define ROM_END	  0x100000ull
+#define FOUR_GIB  (1ull << 32)
 
 static uint64_t min64(uint64_t a, uint64_t b)
 {
@@ -46,7 +46,8 @@ static void lay_out(struct physmap *pm, uint64_t bytes)
 	pm->ram = bytes;
 	pm->below = min64(bytes, PHYSMAP_HOLE_START);
 	pm->above = bytes - pm->below;
-	low_file = pm->below > ROM_END ? pm->below : ROM_END; /* ROM exists however little RAM there is */
+	/* ROM exists however little RAM there is */
+	low_file = pm->below > ROM_END ? pm->below : ROM_END;
 	pm->file_size = low_file + pm->above;
 	add_range(pm, ROM_END, pm->below, ROM_END, PAGE_RAM);
 	add_range(pm, 0, min64(pm->below, VGA_START), 0, PAGE_RAM);
@@ -62,7 +63,8 @@ static bool allocate(struct physmap *pm, char *err, size_t errlen)
 			 (unsigned long long)pm->file_size, strerror(errno));
 		return false;
 	}
-	pm->host = mmap(NULL, pm->file_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, pm->fd, 0);
+	pm->host = mmap(NULL, pm->file_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
+			pm->fd, 0);
 	if (pm->host == MAP_FAILED) {
 		pm->host = NULL;
 		snprintf(err, errlen, "cannot map %llu bytes of guest memory: %s",
@@ -81,8 +83,10 @@ struct physmap *physmap_create(uint64_t bytes, char *err, size_t errlen)
 
 	if (bytes == 0 || bytes % PAGE_SIZE ||
 	    bytes > PHYSMAP_HOLE_START + (1ull << PHYS_BITS) - FOUR_GIB) {
-		snprintf(err, errlen, "guest memory of %llu bytes: must be a multiple of 4 KiB, at most 63.5 GiB",
-			 (unsigned long long)bytes);
+		snprintf(
+			err, errlen,
+			"guest memory of %llu bytes: must be a multiple of 4 KiB, at most 63.5 GiB",
+			(unsigned long long)bytes);
 		return NULL;
 	}
 	pm = calloc(1, sizeof(*pm));
@@ -112,10 +116,22 @@ void physmap_destroy(struct physmap *pm)
 	free(pm);
 }
 
-int physmap_fd(const struct physmap *pm) { return pm->fd; }
-uint64_t physmap_ram_size(const struct physmap *pm) { return pm->ram; }
-uint64_t physmap_below_4g(const struct physmap *pm) { return pm->below; }
-uint64_t physmap_above_4g(const struct physmap *pm) { return pm->above; }
+int physmap_fd(const struct physmap *pm)
+{
+	return pm->fd;
+}
+uint64_t physmap_ram_size(const struct physmap *pm)
+{
+	return pm->ram;
+}
+uint64_t physmap_below_4g(const struct physmap *pm)
+{
+	return pm->below;
+}
+uint64_t physmap_above_4g(const struct physmap *pm)
+{
+	return pm->above;
+}
 
 /* Punching holes gives the memory back to the host and shows zeros through every mapping. */
 void physmap_clear_ram(struct physmap *pm)
@@ -126,7 +142,8 @@ void physmap_clear_ram(struct physmap *pm)
 
 		if (r->kind != PAGE_RAM)
 			continue;
-		if (fallocate(pm->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)r->file, (off_t)len) < 0)
+		if (fallocate(pm->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)r->file,
+			      (off_t)len) < 0)
 			memset(pm->host + r->file, 0, len);
 	}
 }
@@ -180,7 +197,7 @@ void *physmap_host(const struct physmap *pm, gpa_t a, uint64_t len)
 		return NULL;
 	if (len && (last.v < a.v || physmap_file_offset(pm, last) != offset + len - 1))
 		return NULL;
-	/* RAM, ROM and RAM again from C0000 to above 1 MiB is contiguous; across the VGA hole it is not */
+	/* ROM and the RAM above it are contiguous; across the VGA hole nothing is */
 	if (len && a.v < VGA_START && last.v >= ROM_START)
 		return NULL;
 	return pm->host + offset;

@@ -43,7 +43,7 @@ static bool holds(const struct window *w, uint32_t page, uint32_t gfn)
 	return (word & SH_W) && word >> SH_GFN_SHIFT == gfn;
 }
 
-/* Mark the pages an extent accounts for; false when there are none that an earlier extent has not. */
+/* Mark the pages an extent accounts for; false when others account for all of them. */
 static bool claim(struct mmu *m, const struct extent *e)
 {
 	struct window *w = &m->win[e->space];
@@ -108,7 +108,8 @@ bool rmap_add(struct mmu *m, const struct window *w, uint32_t page, uint32_t n, 
 			in = n;
 		if (!make_room(m, b))
 			return false;
-		b->v[b->n++] = (struct extent){page, (uint32_t)gfn, (uint16_t)in, (uint16_t)w->space};
+		b->v[b->n++] =
+			(struct extent){page, (uint32_t)gfn, (uint16_t)in, (uint16_t)w->space};
 		page += in;
 		gfn += in;
 		n -= in;

@@ -93,7 +93,7 @@ void parked_forget(struct mmu *m, struct window *w, uint32_t page, uint32_t n)
 
 /* ---- dropping ---- */
 
-/* Unmapping across a short stretch that is not mapped anyway is cheaper than a second system call. */
+/* Unmapping across a short gap is cheaper than a second system call. */
 enum { MAX_GAP = 1024 };
 /* Longer ranges are worth a real unmapping, which gives mappings back. */
 enum { PARK_MAX = 16 };
@@ -107,7 +107,8 @@ static void flush_unmap(struct drop *d)
 {
 	if (!d->mapped)
 		return;
-	if (d->map_hi - d->map_lo >= PARK_MAX || !window_park(d->w, d->map_lo, d->map_hi - d->map_lo + 1))
+	if (d->map_hi - d->map_lo >= PARK_MAX ||
+	    !window_park(d->w, d->map_lo, d->map_hi - d->map_lo + 1))
 		window_unmap(d->m, d->w, d->map_lo, d->map_hi - d->map_lo + 1);
 	d->m->stats.drops++;
 	d->mapped = false;
@@ -119,7 +120,8 @@ static void flush_ro(struct drop *d)
 		return;
 	d->ro = false;
 	/* had an unmapping failed meanwhile, the whole window would be unmapped and stay so */
-	if ((d->w->shadow[d->ro_lo] & SH_R) && !window_protect(d->w, d->ro_lo, d->ro_hi - d->ro_lo + 1, false))
+	if ((d->w->shadow[d->ro_lo] & SH_R) &&
+	    !window_protect(d->w, d->ro_lo, d->ro_hi - d->ro_lo + 1, false))
 		window_unmap_all(d->m, d->w);
 }
 

@@ -3,12 +3,13 @@
  *
  * A window keeps a TLB's promise: until the guest flushes, stale entries are legal, so page
  * tables are not write-protected. At a flush each live slot's directory entry, and the part
- * of the page table in use, is compared with what was there when it was filled. Comparing an unchanged
- * 4 KiB table costs less than a tenth of a microsecond; a write-protection fault costs two.
+ * of the page table in use, is compared with what was there when it was filled. Comparing an
+ * unchanged 4 KiB table costs less than a tenth of a microsecond; a write-protection fault costs
+ * two.
  *
  * A change is ignored when everything filled from the old entry is right under the new one: A, D or
- * R/W set, bits for software, caching attributes, G. A or D cleared is a change: the next access must
- * set it again, so it must fault. A page that only lost the right to be written, or its D bit,
+ * R/W set, bits for software, caching attributes, G. A or D cleared is a change: the next access
+ * must set it again, so it must fault. A page that only lost the right to be written, or its D bit,
  * stays mapped read-only. An entry that nothing was filled from just has its snapshot renewed.
  */
 #include "mmu/internal.h"
@@ -25,7 +26,7 @@ enum { SNAP_MAX = 4096 };
 bool snapshot_changed(uint64_t old, uint64_t now, enum snap_level level)
 {
 	static const uint64_t ignored[] = {
-		[LEVEL_PTE] = HARMLESS | PTE_PS, /* PAT in a page-table entry */
+		[LEVEL_PTE] = HARMLESS | PTE_PS,     /* PAT in a page-table entry */
 		[LEVEL_LARGE] = HARMLESS | 1u << 12, /* PAT in a large page's */
 		[LEVEL_TABLE] = HARMLESS,
 	};
@@ -34,7 +35,7 @@ bool snapshot_changed(uint64_t old, uint64_t now, enum snap_level level)
 	return ((old ^ now) & ~ignored[level]) || (old & ~now & must_stay);
 }
 
-/* The commonest change (fork, write-back): the page is the same but must fault on the next write. */
+/* The commonest change (fork, write-back): same page, but the next write must fault. */
 static bool only_write_lost(uint64_t old, uint64_t now)
 {
 	return !snapshot_changed(old, now | (old & (PTE_RW | PTE_D)), LEVEL_PTE);
@@ -126,7 +127,8 @@ bool snapshot_agrees(const struct mmu *m, struct window *w, uint32_t page, uint6
 	const struct slot *s = window_slot(w, page);
 
 	return !w->shadow[page] || !s->snap ||
-	       !snapshot_changed(snapshot_entry(m, s->snap, snapshot_index(w, page)), leaf, LEVEL_PTE);
+	       !snapshot_changed(snapshot_entry(m, s->snap, snapshot_index(w, page)), leaf,
+				 LEVEL_PTE);
 }
 
 void snapshot_sync(struct mmu *m, struct window *w, uint32_t page, const struct walk *k)
@@ -209,7 +211,8 @@ static void compare_table(struct drop *d, unsigned slot)
 	if (memcmp(s->snap + lo * size, table + lo * size, (hi - lo + 1) * size) == 0)
 		return;
 	for (unsigned i = lo; i <= hi && s->snap; i++)
-		compare_entry(d, s, ((uint32_t)slot << w->slot_shift) + i, snapshot_entry(d->m, table, i));
+		compare_entry(d, s, ((uint32_t)slot << w->slot_shift) + i,
+			      snapshot_entry(d->m, table, i));
 }
 
 /* Returns false when the whole slot went. */
@@ -243,7 +246,8 @@ void snapshot_compare_window(struct mmu *m, struct window *w, bool global)
 			unsigned slot = i * 64 + (unsigned)__builtin_ctzll(left);
 			struct slot *s = &w->slots[slot];
 
-			if (s->live && compare_pde(&d, slot) && s->snap && !(s->global && keep_global))
+			if (s->live && compare_pde(&d, slot) && s->snap &&
+			    !(s->global && keep_global))
 				compare_table(&d, slot);
 		}
 	}
@@ -263,7 +267,8 @@ void snapshot_compare_page(struct mmu *m, struct window *w, uint32_t page)
 	if (compare_pde(&d, slot) && s->snap && w->shadow[page]) {
 		table = snapshot_table(m, s->pde);
 		if (table)
-			compare_entry(&d, s, page, snapshot_entry(m, table, snapshot_index(w, page)));
+			compare_entry(&d, s, page,
+				      snapshot_entry(m, table, snapshot_index(w, page)));
 		else
 			drop_slot(&d, slot);
 	}

@@ -3,8 +3,8 @@
  * what walks found and is emptied at every flush, so it needs no snapshots.
  *
  * Write entries exist only for pages that are dirty already, RAM, and free of translated code: a
- * store through one needs no further thought. Emitted code compares tags inline. The bitmaps say which
- * entries a flush has to clear.
+ * store through one needs no further thought. Emitted code compares tags inline. The bitmaps say
+ * which entries a flush has to clear.
  */
 #include "mmu/internal.h"
 
@@ -31,7 +31,8 @@ bool softtlb_create(struct mmu *m)
 }
 
 /* Call f for every entry in use; it says whether the entry must go. */
-static void sweep(struct mmu *m, bool (*f)(const struct softtlb_entry *, const void *), const void *arg)
+static void sweep(struct mmu *m, bool (*f)(const struct softtlb_entry *, const void *),
+		  const void *arg)
 {
 	for (unsigned n = 0; n < 4 * SOFTTLB_SIZE / 64; n++) {
 		unsigned user = n / (2 * SOFTTLB_SIZE / 64), write = n / (SOFTTLB_SIZE / 64) & 1;

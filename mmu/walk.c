@@ -12,9 +12,9 @@
 
 #include <string.h>
 
-#define PAE_RESERVED 0x7ffffff000000000ull   /* bits 62:36 */
-#define PAE_LARGE_RESERVED 0x1fe000ull       /* bits 20:13 of a 2 MiB entry */
-#define PSE_RESERVED 0x3e0000ull             /* bits 21:17 of a 4 MiB entry */
+#define PAE_RESERVED	   0x7ffffff000000000ull /* bits 62:36 */
+#define PAE_LARGE_RESERVED 0x1fe000ull		 /* bits 20:13 of a 2 MiB entry */
+#define PSE_RESERVED	   0x3e0000ull		 /* bits 21:17 of a 4 MiB entry */
 
 enum follow { MAPPED, NOT_PRESENT, RESERVED };
 
@@ -44,7 +44,8 @@ bool walk_large_frame(const struct cpu *c, uint64_t pde, uint64_t *gfn)
 }
 
 /* Append one level; the entry's own address follows from table, index and entry size. */
-static uint64_t visit(struct walk *k, struct physmap *pm, uint64_t table, unsigned index, unsigned size)
+static uint64_t visit(struct walk *k, struct physmap *pm, uint64_t table, unsigned index,
+		      unsigned size)
 {
 	uint64_t e;
 
@@ -55,7 +56,8 @@ static uint64_t visit(struct walk *k, struct physmap *pm, uint64_t table, unsign
 	return e;
 }
 
-static enum follow finish(struct walk *k, struct physmap *pm, uint64_t gfn, uint64_t page, uint32_t va)
+static enum follow finish(struct walk *k, struct physmap *pm, uint64_t gfn, uint64_t page,
+			  uint32_t va)
 {
 	k->page = page;
 	k->gpa = gpa(physmap_a20(pm, (gfn << PAGE_SHIFT) + (va & (page - 1))));

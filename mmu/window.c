@@ -47,7 +47,8 @@ bool window_reserve(struct mmu *m, char *err, size_t errlen)
 	void *p = mmap(NULL, size, PROT_NONE, RESERVE_FLAGS, -1, 0);
 
 	if (p == MAP_FAILED) {
-		snprintf(err, errlen, "cannot reserve %llu GiB of addresses for the guest's windows: %s "
+		snprintf(err, errlen,
+			 "cannot reserve %llu GiB of addresses for the guest's windows: %s "
 			 "(is there a limit on address space? see ulimit -v)",
 			 (unsigned long long)(size >> 30), strerror(errno));
 		return false;
@@ -62,7 +63,8 @@ bool window_reserve(struct mmu *m, char *err, size_t errlen)
 		w->base = first + WINDOW_SIZE + i * WINDOW_STRIDE;
 		w->vmas = 1;
 		if (!reserve_tables(w)) {
-			snprintf(err, errlen, "cannot reserve the windows' tables: %s", strerror(errno));
+			snprintf(err, errlen, "cannot reserve the windows' tables: %s",
+				 strerror(errno));
 			return false;
 		}
 	}
@@ -80,8 +82,8 @@ void window_release(struct mmu *m)
 }
 
 /*
- * The guards between windows are split in the middle: the lower half is above one window, the upper half
- * below the next. The address within the window is then outside [0, 4 GiB), as mmu.h says.
+ * The guards between windows are split in the middle: the lower half is above one window, the upper
+ * half below the next. The address within the window is then outside [0, 4 GiB), as mmu.h says.
  */
 bool mmu_window_of(const struct mmu *m, uintptr_t addr, bool *user, gva_t *out)
 {
@@ -107,14 +109,16 @@ bool window_park(struct window *w, uint32_t page, uint32_t n)
 }
 
 /* Code pages inside a writable run are taken back one stretch at a time. */
-static bool protect_code(struct mmu *m, struct window *w, uint32_t page, uint32_t n, uint64_t file_page)
+static bool protect_code(struct mmu *m, struct window *w, uint32_t page, uint32_t n,
+			 uint64_t file_page)
 {
 	uint64_t last = file_page + n - 1, first = file_page;
 
 	while ((first = code_pages_next(m->pm, first, last, true)) <= last) {
 		uint64_t end = code_pages_next(m->pm, first, last, false);
 
-		if (!window_protect(w, page + (uint32_t)(first - file_page), (uint32_t)(end - first), false))
+		if (!window_protect(w, page + (uint32_t)(first - file_page),
+				    (uint32_t)(end - first), false))
 			return false;
 		first = end;
 	}
@@ -132,10 +136,12 @@ static bool all_parked(const struct window *w, uint32_t page, uint32_t n, uint64
 	return true;
 }
 
-static bool map_once(struct mmu *m, struct window *w, uint32_t page, uint32_t n, uint64_t gfn, bool write)
+static bool map_once(struct mmu *m, struct window *w, uint32_t page, uint32_t n, uint64_t gfn,
+		     bool write)
 {
 	uint64_t file = physmap_file_offset(m->pm, gpa(gfn << PAGE_SHIFT));
-	int prot = PROT_READ | (write ? PROT_WRITE : 0), flags = MAP_SHARED | MAP_FIXED | MAP_NORESERVE;
+	int prot = PROT_READ | (write ? PROT_WRITE : 0),
+	    flags = MAP_SHARED | MAP_FIXED | MAP_NORESERVE;
 
 	if (all_parked(w, page, n, gfn)) {
 		if (!window_protect(w, page, n, write))
@@ -147,7 +153,8 @@ static bool map_once(struct mmu *m, struct window *w, uint32_t page, uint32_t n,
 	return !write || protect_code(m, w, page, n, file >> PAGE_SHIFT);
 }
 
-bool window_map(struct mmu *m, struct window *w, uint32_t page, uint32_t n, uint64_t gfn, bool write)
+bool window_map(struct mmu *m, struct window *w, uint32_t page, uint32_t n, uint64_t gfn,
+		bool write)
 {
 	if (map_once(m, w, page, n, gfn, write))
 		return true;
@@ -161,13 +168,14 @@ bool window_map(struct mmu *m, struct window *w, uint32_t page, uint32_t n, uint
 
 static bool map_nothing(const struct window *w, uint32_t page, uint32_t n)
 {
-	return mmap(at(w, page), bytes(n), PROT_NONE, RESERVE_FLAGS | MAP_FIXED, -1, 0) != MAP_FAILED;
+	return mmap(at(w, page), bytes(n), PROT_NONE, RESERVE_FLAGS | MAP_FIXED, -1, 0) !=
+	       MAP_FAILED;
 }
 
 /* Mapping nothing over it keeps the addresses reserved. */
 void window_unmap(struct mmu *m, struct window *w, uint32_t page, uint32_t n)
 {
-	/* splitting a mapping can fail when there are too many; replacing the whole window cannot */
+	/* splitting a mapping can fail for their number; replacing the whole window cannot */
 	if (map_nothing(w, page, n))
 		parked_forget(m, w, page, n);
 	else
@@ -182,7 +190,8 @@ static void forget_mappings(struct mmu *m, struct window *w, unsigned n)
 		uint32_t word = w->shadow[p];
 
 		if (word & SH_R)
-			shadow_set(m, w, p, word & SH_CODE ? word & ~(uint32_t)(SH_R | SH_W | SH_NOWP) : 0);
+			shadow_set(m, w, p,
+				   word & SH_CODE ? word & ~(uint32_t)(SH_R | SH_W | SH_NOWP) : 0);
 	}
 }
 

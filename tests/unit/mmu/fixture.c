@@ -96,8 +96,10 @@ void load_cr3(struct env *e, uint32_t cr3)
 static enum touch touch(struct env *e, bool user, uint32_t va, uint32_t *value, bool write)
 {
 	static const enum touch results[] = {
-		[MMU_TRUE_FAULT] = TOUCH_TRUE, [MMU_IO] = TOUCH_IO,
-		[MMU_CODE_WRITE] = TOUCH_CODE, [MMU_USER_PAGE] = TOUCH_USER,
+		[MMU_TRUE_FAULT] = TOUCH_TRUE,
+		[MMU_IO] = TOUCH_IO,
+		[MMU_CODE_WRITE] = TOUCH_CODE,
+		[MMU_USER_PAGE] = TOUCH_USER,
 	};
 	volatile uint32_t *p = (volatile uint32_t *)(mmu_window_base(e->m, user).v + va);
 	volatile unsigned faults = 0;

@@ -17,7 +17,13 @@
 #define MIB (1ull << 20)
 
 enum {
-	P = 1, W = 2, U = 4, A = 0x20, D = 0x40, PS = 0x80, G = 0x100,
+	P = 1,
+	W = 2,
+	U = 4,
+	A = 0x20,
+	D = 0x40,
+	PS = 0x80,
+	G = 0x100,
 	PWUAD = P | W | U | A | D,
 	PWAD = P | W | A | D,
 };
@@ -29,9 +35,12 @@ struct env {
 };
 
 enum touch {
-	TOUCHED,        /* no fault */
+	TOUCHED,	/* no fault */
 	TOUCHED_FILLED, /* after one or more hidden faults */
-	TOUCH_TRUE, TOUCH_IO, TOUCH_CODE, TOUCH_USER,
+	TOUCH_TRUE,
+	TOUCH_IO,
+	TOUCH_CODE,
+	TOUCH_USER,
 };
 
 /* RAM bytes, user windows and mapping budget (0: defaults). */

@@ -32,7 +32,8 @@ static void test_tiny_budget(void **state)
 	env_close(&e);
 }
 
-/* Eviction keeps code tracking: the listener need not hear of it, and later changes are still seen. */
+/* Eviction keeps code tracking: the listener need not hear of it, and later changes are still seen.
+ */
 static unsigned heard;
 
 static void unmapped(void *ctx, unsigned space, uint64_t first, uint64_t last)

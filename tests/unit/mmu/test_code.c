@@ -12,7 +12,8 @@ static void unmapped(void *ctx, unsigned space, uint64_t first, uint64_t last)
 {
 	size_t n = strlen(report);
 
-	snprintf(report + n, sizeof(report) - n, "%u:%x-%x ", space, (unsigned)first, (unsigned)last);
+	snprintf(report + n, sizeof(report) - n, "%u:%x-%x ", space, (unsigned)first,
+		 (unsigned)last);
 }
 
 static void recycled(void *ctx, unsigned space)
@@ -30,7 +31,7 @@ static void open_machine(struct env *e)
 	for (unsigned i = 0; i < 64; i++)
 		poke32(e, PT + 4 * i, (0x200000 + i * 0x1000) | PWUAD);
 	poke32(e, PT + 4 * 100, 0x205000 | PWUAD); /* alias of page 5 */
-	poke32(e, PD + 4, 0 | PWUAD | PS);         /* and another in a large page */
+	poke32(e, PD + 4, 0 | PWUAD | PS);	   /* and another in a large page */
 	set_paging(e, PD, CR4_PSE, true);
 	mmu_set_listener(e->m, &(struct mmu_listener){unmapped, recycled, NULL});
 	report[0] = 0;

@@ -74,7 +74,8 @@ static void test_invlpg_is_about_one_page(void **state)
 	env_close(&e);
 }
 
-/* What a flush leaves of a page when its entry changed: after it, how do a read and a write fare? */
+/* What a flush leaves of a page when its entry changed: after it, how do a read and a write fare?
+ */
 struct change {
 	const char *what;
 	uint32_t before, after;
@@ -152,16 +153,20 @@ static void test_cr3_switch_keeps_kernel(void **state)
 	tables(&e, PD2, 0x16000);
 	poke32(&e, 0x16000 + 4, 0x207000 | PWUAD);
 	for (unsigned i = 0; i < 8; i++)
-		assert_int_equal(touch_read(&e, false, 0xc0000000u + i * 0x1000, &v), TOUCHED_FILLED);
+		assert_int_equal(touch_read(&e, false, 0xc0000000u + i * 0x1000, &v),
+				 TOUCHED_FILLED);
 	assert_int_equal(touch_read(&e, false, 0x1000, &v), TOUCHED_FILLED);
 	assert_int_equal(touch_read(&e, true, 0x1000, &v), TOUCHED_FILLED);
 	assert_int_equal(v, 102);
 	for (unsigned round = 0; round < 4; round++) {
 		load_cr3(&e, round & 1 ? PD : PD2);
 		for (unsigned i = 0; i < 8; i++)
-			assert_int_equal(touch_read(&e, false, 0xc0000000u + i * 0x1000, &v), TOUCHED);
-		/* user windows are kept across switches, the supervisor window's user half is not */
-		assert_int_equal(touch_read(&e, true, 0x1000, &v), round ? TOUCHED : TOUCHED_FILLED);
+			assert_int_equal(touch_read(&e, false, 0xc0000000u + i * 0x1000, &v),
+					 TOUCHED);
+		/* user windows are kept across switches, the supervisor window's user half is not
+		 */
+		assert_int_equal(touch_read(&e, true, 0x1000, &v),
+				 round ? TOUCHED : TOUCHED_FILLED);
 		assert_int_equal(v, round & 1 ? 102 : 107);
 		assert_int_equal(touch_read(&e, false, 0x1000, &v), TOUCHED_FILLED);
 		assert_int_equal(v, round & 1 ? 102 : 107);
@@ -253,7 +258,8 @@ static void test_pae_switch(void **state)
 
 	env_open(&e, 32 * MIB, 3, 0);
 	for (unsigned n = 0; n < 2; n++) {
-		uint32_t pdpt = n ? PDPT2 : PDPT, pd = n ? 0x18000 : 0x17000, pt = n ? 0x1a000 : 0x19000;
+		uint32_t pdpt = n ? PDPT2 : PDPT, pd = n ? 0x18000 : 0x17000,
+			 pt = n ? 0x1a000 : 0x19000;
 
 		poke64(&e, pdpt, pd | P);
 		poke64(&e, pdpt + 24, 0x1b000 | P); /* kernel directory shared */

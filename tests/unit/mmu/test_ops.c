@@ -70,7 +70,9 @@ static bool tlb_has(struct env *e, bool user, bool write, uint32_t va)
 
 	if (x->tag != (va & ~0xfffu))
 		return false;
-	assert_ptr_equal((void *)(uintptr_t)(x->delta + va), physmap_host(e->pm, gpa(0x200000 + (va >> 12) * 0x2000 + (va & 0xfff)), 1));
+	assert_ptr_equal(
+		(void *)(uintptr_t)(x->delta + va),
+		physmap_host(e->pm, gpa(0x200000 + (va >> 12) * 0x2000 + (va & 0xfff)), 1));
 	return true;
 }
 
@@ -169,7 +171,8 @@ static void dev_write(void *opaque, uint64_t offset, unsigned size, uint64_t val
 {
 	size_t n = strlen(io_log);
 
-	snprintf(io_log + n, sizeof(io_log) - n, "w%u@%x=%llx ", size, (unsigned)offset, (unsigned long long)value);
+	snprintf(io_log + n, sizeof(io_log) - n, "w%u@%x=%llx ", size, (unsigned)offset,
+		 (unsigned long long)value);
 }
 
 static void test_mmio_and_rom(void **state)
@@ -243,9 +246,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_crossing),   cmocka_unit_test(test_rmw_and_probe),
-		cmocka_unit_test(test_softtlb),    cmocka_unit_test(test_softtlb_and_large_pages),
+		cmocka_unit_test(test_softtlb),	   cmocka_unit_test(test_softtlb_and_large_pages),
 		cmocka_unit_test(test_code_pages), cmocka_unit_test(test_mmio_and_rom),
-		cmocka_unit_test(test_fetch),      cmocka_unit_test(test_debugger),
+		cmocka_unit_test(test_fetch),	   cmocka_unit_test(test_debugger),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,8 +1,8 @@
 /* The guest physical map: layout, ROM, MMIO dispatch, code-page notification, failures. */
 #include "fixture.h"
 
-#include <string.h>
 #include <stdio.h>
+#include <string.h>
 
 static struct physmap *make(uint64_t bytes)
 {
@@ -193,9 +193,9 @@ static void test_code_listener(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_layout),    cmocka_unit_test(test_big_and_tiny),
-		cmocka_unit_test(test_refusals),  cmocka_unit_test(test_rom_and_nothing),
-		cmocka_unit_test(test_mmio),      cmocka_unit_test(test_code_listener),
+		cmocka_unit_test(test_layout),	 cmocka_unit_test(test_big_and_tiny),
+		cmocka_unit_test(test_refusals), cmocka_unit_test(test_rom_and_nothing),
+		cmocka_unit_test(test_mmio),	 cmocka_unit_test(test_code_listener),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,10 +11,11 @@
 #include <string.h>
 
 enum {
-	DIRS = 3,           /* address spaces; there are two user windows */
-	SLOTS = 3,          /* directory entries in use; the last page table is shared, as a kernel's */
-	SLOT_PAGES = 72,    /* pages in use in each */
-	FRAME0 = 0x800, FRAMES = 256,
+	DIRS = 3,  /* address spaces; there are two user windows */
+	SLOTS = 3, /* directory entries in use; the last page table is shared, as a kernel's */
+	SLOT_PAGES = 72, /* pages in use in each */
+	FRAME0 = 0x800,
+	FRAMES = 256,
 	SPACES = 3,
 };
 
@@ -36,8 +37,14 @@ static uint32_t next(uint32_t below)
 
 /* ---- the guest's tables ---- */
 
-static uint32_t pdpt_at(unsigned d) { return 0x70000 + d * 0x1000; }
-static uint32_t pd_at(unsigned d) { return 0x100000 + d * 0x1000; }
+static uint32_t pdpt_at(unsigned d)
+{
+	return 0x70000 + d * 0x1000;
+}
+static uint32_t pd_at(unsigned d)
+{
+	return 0x100000 + d * 0x1000;
+}
 static uint32_t pt_at(unsigned d, unsigned s)
 {
 	return 0x110000 + (s == SLOTS - 1 ? s : d * SLOTS + s) * 0x1000;
@@ -75,7 +82,8 @@ static void change_tables(struct machine *g)
 	for (unsigned i = first + next(8); i-- > first;)
 		put_random_pte(g, d, s, i);
 	if (next(20) == 0) {
-		uint32_t pde = next(2) ? pt_at(d, s) | PWUAD : (FRAME0 << 12) | PS | (next(2) ? PWUAD : PWAD);
+		uint32_t pde = next(2) ? pt_at(d, s) | PWUAD
+				       : (FRAME0 << 12) | PS | (next(2) ? PWUAD : PWAD);
 
 		put(g, pd_at(d), s, next(8) ? pde : 0);
 	}
@@ -193,8 +201,8 @@ static void mark_step(struct machine *g)
 }
 
 /* What /proc/self/maps says of pages [first, last] of a window must be what the shadow says. */
-static void check_mapping(const struct machine *g, const struct window *w, uint32_t first, uint32_t last,
-			  const char *rights, uint64_t file)
+static void check_mapping(const struct machine *g, const struct window *w, uint32_t first,
+			  uint32_t last, const char *rights, uint64_t file)
 {
 	for (uint32_t p = first; p <= last; p++) {
 		uint32_t word = w->shadow[p];
@@ -210,7 +218,8 @@ static void check_mapping(const struct machine *g, const struct window *w, uint3
 		}
 		if (!word)
 			continue;
-		assert_int_equal(physmap_file_offset(g->e.pm, gpa(frame << 12)), file + ((uint64_t)(p - first) << 12));
+		assert_int_equal(physmap_file_offset(g->e.pm, gpa(frame << 12)),
+				 file + ((uint64_t)(p - first) << 12));
 		if (w->shadow[p] & SH_W)
 			assert_false(physmap_is_code(g->e.pm, gpa(frame << 12)));
 	}
@@ -320,8 +329,10 @@ static void test_pae_tight(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_32bit), cmocka_unit_test(test_32bit_tight),
-		cmocka_unit_test(test_pae),   cmocka_unit_test(test_pae_tight),
+		cmocka_unit_test(test_32bit),
+		cmocka_unit_test(test_32bit_tight),
+		cmocka_unit_test(test_pae),
+		cmocka_unit_test(test_pae_tight),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

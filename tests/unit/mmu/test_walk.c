@@ -73,7 +73,8 @@ static struct expect oracle(const struct mode *o, uint64_t pde, uint64_t pte, un
 	}
 	x.ok = true;
 	if (o->pae)
-		x.gpa = large ? (pde & 0xfffe00000ull) | (VA & 0x1fffff) : (pte & 0xffffff000ull) | (VA & 0xfff);
+		x.gpa = large ? (pde & 0xfffe00000ull) | (VA & 0x1fffff)
+			      : (pte & 0xffffff000ull) | (VA & 0xfff);
 	else
 		x.gpa = large ? ((pde & 0xffc00000ull) | (pde >> 13 & 15) << 32 | (VA & 0x3fffff))
 			      : (pte & 0xfffff000ull) | (VA & 0xfff);
@@ -148,14 +149,22 @@ static uint64_t pick_bits(const uint64_t *bits, unsigned n, unsigned which)
 }
 
 static const unsigned kinds[] = {
-	ACC_READ, ACC_WRITE, ACC_EXEC, ACC_RMW,
-	ACC_USER | ACC_READ, ACC_USER | ACC_WRITE, ACC_USER | ACC_EXEC, ACC_USER | ACC_RMW,
+	ACC_READ,
+	ACC_WRITE,
+	ACC_EXEC,
+	ACC_RMW,
+	ACC_USER | ACC_READ,
+	ACC_USER | ACC_WRITE,
+	ACC_USER | ACC_EXEC,
+	ACC_USER | ACC_RMW,
 };
 
 static void permute(struct env *e, const struct mode *o)
 {
-	const uint64_t pde_bits[] = {P, W, U, PS, 1u << 13, A | D, o->pae ? 1ull << 40 : 1u << 20, o->pae ? NX : G};
-	const uint64_t pte_bits[] = {P, W, U, A, D, o->pae ? 1ull << 36 : 1u << 17, o->pae ? NX : G};
+	const uint64_t pde_bits[] = {
+		P, W, U, PS, 1u << 13, A | D, o->pae ? 1ull << 40 : 1u << 20, o->pae ? NX : G};
+	const uint64_t pte_bits[] = {
+		P, W, U, A, D, o->pae ? 1ull << 36 : 1u << 17, o->pae ? NX : G};
 
 	configure(e, o);
 	for (unsigned i = 0; i < 1u << ARRAY_LEN(pde_bits); i++) {

@@ -1,4 +1,5 @@
-/* Windows: fills on hidden faults, runs, rights of each privilege, large pages, >4 GiB frames, A20. */
+/* Windows: fills on hidden faults, runs, rights of each privilege, large pages, >4 GiB frames, A20.
+ */
 #include "fixture.h"
 
 #include "mmu/internal.h" /* the shadow table is checked against /proc/self/maps */
@@ -19,7 +20,8 @@ static unsigned host_mappings(const struct window *w)
 	while (fgets(line, sizeof(line), f)) {
 		unsigned long lo, hi;
 
-		if (sscanf(line, "%lx-%lx", &lo, &hi) == 2 && hi > w->base && lo < w->base + WINDOW_SIZE)
+		if (sscanf(line, "%lx-%lx", &lo, &hi) == 2 && hi > w->base &&
+		    lo < w->base + WINDOW_SIZE)
 			n++;
 	}
 	fclose(f);
@@ -70,9 +72,9 @@ static void test_run_of_small_pages(void **state)
 
 	env_open(&e, 32 * MIB, 2, 0);
 	simple_tables(&e);
-	poke32(&e, PT + 4 * 3, 0x203000 | P | W | U | D);       /* not accessed */
-	poke32(&e, PT + 4 * 10, 0x20a000 | P | W | U | A);      /* clean */
-	poke32(&e, PT + 4 * 14, 0x300000 | PWUAD);              /* elsewhere */
+	poke32(&e, PT + 4 * 3, 0x203000 | P | W | U | D);  /* not accessed */
+	poke32(&e, PT + 4 * 10, 0x20a000 | P | W | U | A); /* clean */
+	poke32(&e, PT + 4 * 14, 0x300000 | PWUAD);	   /* elsewhere */
 	set_paging(&e, PD, 0, true);
 	assert_int_equal(touch_read(&e, false, 0x5000, &v), TOUCHED_FILLED);
 	assert_int_equal(v, 105);
@@ -102,9 +104,9 @@ static void test_rights(void **state)
 
 	env_open(&e, 32 * MIB, 2, 0);
 	simple_tables(&e);
-	poke32(&e, PT + 4 * 1, 0x201000 | P | U | A | D);     /* user, read-only */
-	poke32(&e, PT + 4 * 2, 0x202000 | PWAD);              /* supervisor */
-	poke32(&e, PT + 4 * 4, 0x80000000u | PWUAD);          /* nothing there */
+	poke32(&e, PT + 4 * 1, 0x201000 | P | U | A | D); /* user, read-only */
+	poke32(&e, PT + 4 * 2, 0x202000 | PWAD);	  /* supervisor */
+	poke32(&e, PT + 4 * 4, 0x80000000u | PWUAD);	  /* nothing there */
 	set_paging(&e, PD, 0, true);
 	assert_int_equal(touch_read(&e, true, 0x1000, &v), TOUCHED_FILLED);
 	assert_int_equal(v, 101);
@@ -142,7 +144,8 @@ static void test_wp_toggle(void **state)
 	e.cpu.cr0 |= CR0_WP;
 	mmu_paging_changed(e.m, false, false);
 	assert_int_equal(touch_write(&e, false, 0x1000, 56), TOUCH_TRUE);
-	assert_int_equal(touch_read(&e, false, 0x1000, &v), TOUCHED); /* still readable without a fault */
+	assert_int_equal(touch_read(&e, false, 0x1000, &v),
+			 TOUCHED); /* still readable without a fault */
 	assert_int_equal(v, 55);
 	assert_int_equal(touch_read(&e, false, 0x3000, &v), TOUCHED);
 	env_close(&e);
@@ -284,10 +287,10 @@ static void test_guards(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_unpaged),     cmocka_unit_test(test_run_of_small_pages),
-		cmocka_unit_test(test_rights),      cmocka_unit_test(test_wp_toggle),
+		cmocka_unit_test(test_unpaged),	    cmocka_unit_test(test_run_of_small_pages),
+		cmocka_unit_test(test_rights),	    cmocka_unit_test(test_wp_toggle),
 		cmocka_unit_test(test_large_pages), cmocka_unit_test(test_pae_above_4g),
-		cmocka_unit_test(test_a20),         cmocka_unit_test(test_refuse_user_fills),
+		cmocka_unit_test(test_a20),	    cmocka_unit_test(test_refuse_user_fills),
 		cmocka_unit_test(test_guards),
 	};
 
