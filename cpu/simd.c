@@ -3,10 +3,12 @@
  * that a masked run sets in MXCSR tell which exceptions an unmasked one would
  * have raised; then nothing is committed and #XM goes to the guest.
  *
- * Known differences, all with overflow or underflow unmasked: processors also
+ * Known differences, with overflow or underflow unmasked: processors also
  * raise underflow for a tiny result that is exact, which a masked run does not
  * report; and the inexact flag that comes with either exception is that of the
  * result rounded to an unbounded exponent, where a masked run always sets it.
+ * DPPS and DPPD raise exceptions of their multiplications without those of their
+ * additions; here the flags of both are set.
  */
 #include "cpu/fpu.h"
 #include "cpu/hostop.h"

@@ -497,6 +497,64 @@ static void test_resume_flag(void **state)
 	assert_false(m->cpu.eflags & FL_RF);
 }
 
+/* Handler of #DB at a place of its own; the frame it gets is looked at. */
+enum { DB_HANDLER = MOCK_CODE + 0x800 };
+
+static void test_step_delivers_traps(void **state)
+{
+	struct mock *m = *state;
+	struct cpu *c = &m->cpu;
+	uint32_t esp = (uint32_t)c->gpr[R_ESP];
+
+	mock_gate(m, MOCK_IDT + 8 * EXC_DB, SEL_CODE0, DB_HANDLER, 14, 0, true, 0);
+	CODE(m, 0x40, 0x43); /* INC eax; INC ebx */
+	c->eflags |= FL_TF;
+	cpu_step(c);
+	assert_int_equal(c->gpr[R_EAX], 1);
+	assert_int_equal(c->rip, DB_HANDLER);
+	assert_int_equal(mock_get32(m, esp - 12), MOCK_CODE + 1);
+	assert_true(c->dr[6] & DR6_BS);
+	assert_false(c->eflags & FL_TF);
+	assert_int_equal(c->pending_db, 0);
+}
+
+static void test_step_honours_breakpoints(void **state)
+{
+	struct mock *m = *state;
+	struct cpu *c = &m->cpu;
+	uint32_t esp = (uint32_t)c->gpr[R_ESP];
+
+	mock_gate(m, MOCK_IDT + 8 * EXC_DB, SEL_CODE0, DB_HANDLER, 14, 0, true, 0);
+	mock_put(m, DB_HANDLER, (const uint8_t[]){0x81, 0x4c, 0x24, 0x08, 0, 0, 1, 0, 0xcf}, 9);
+	CODE(m, 0x40, 0x43);
+	c->dr[1] = MOCK_CODE + 1;
+	c->dr[7] = 0x400 | 1 << 2;
+	cpu_step(c);
+	cpu_step(c); /* a fault: EBX is not touched yet */
+	assert_int_equal(c->rip, DB_HANDLER);
+	assert_int_equal(c->gpr[R_EBX], 0);
+	assert_int_equal(mock_get32(m, esp - 12), MOCK_CODE + 1);
+	assert_true(c->dr[6] & 2);
+	cpu_step(c); /* OR dword [esp+8], RF; IRET: the breakpoint does not hit again */
+	cpu_step(c);
+	assert_int_equal(c->rip, MOCK_CODE + 1);
+	cpu_step(c);
+	assert_int_equal(c->gpr[R_EBX], 1);
+}
+
+static void test_step_delivers_faults(void **state)
+{
+	struct mock *m = *state;
+	struct cpu *c = &m->cpu;
+
+	mock_gate(m, MOCK_IDT + 8 * EXC_DE, SEL_CODE0, DB_HANDLER, 14, 0, true, 0);
+	CODE(m, 0xf7, 0xf1); /* DIV ecx by zero */
+	uint32_t esp = (uint32_t)c->gpr[R_ESP];
+	cpu_step(c);
+	assert_int_equal(c->rip, DB_HANDLER);
+	assert_int_equal(mock_get32(m, esp - 12), MOCK_CODE);
+}
+
 static void test_counts_retired(void **state)
 {
 	struct mock *m = *state;
@@ -538,7 +596,8 @@ int main(void)
 		TEST(test_push_pop_esp), TEST(test_pop_to_bad_memory), TEST(test_16_bit_stack),
 		TEST(test_pusha_popa), TEST(test_enter_leave), TEST(test_alignment_check),
 		TEST(test_single_step), TEST(test_ss_load_holds_traps), TEST(test_data_breakpoint),
-		TEST(test_resume_flag), TEST(test_counts_retired), TEST(test_16_bit_addressing),
+		TEST(test_resume_flag), TEST(test_step_delivers_traps), TEST(test_step_honours_breakpoints),
+		TEST(test_step_delivers_faults), TEST(test_counts_retired), TEST(test_16_bit_addressing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,7 +6,9 @@
  * (compatibility mode), so that the encodings 64-bit mode gave away, BCD,
  * INC/DEC r32, PUSHA and so on, are compared as well. Registers, all six
  * arithmetic flags, memory, x87, MMX and SSE state must come out the same, and
- * so must the exception vector.
+ * so must the exception vector. A second run does the same in a 16-bit code
+ * segment with small data and stack segments, made in the LDT, for instructions that
+ * do not fault.
  *
  * RINGFENCE_DIFF_SEED and RINGFENCE_DIFF_COUNT change the seed and the length of the run.
  */
@@ -16,7 +18,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
+#include <unistd.h>
+
+#include <asm/ldt.h>
 
 #include "cpu/fpu.h"
 #include "tests/unit/cpu/mock.h"
@@ -39,7 +45,16 @@ struct context {
 	uint64_t rsp, resume;
 	uint32_t entry;
 	uint16_t entry_cs;
+	uint16_t flat_sel, data_sel;
+	uint32_t esp_in; /* with ss_in, for LSS */
+	uint16_t ss_in;
 };
+
+enum { LDT_CODE16, LDT_DATA16, SEL_FLAT = 0x2b, SEL_FLAT_CODE = 0x23 };
+
+/* Where the guest's segments are in this run: flat, or bases of their own in 16-bit code. */
+static bool code16;
+static uint32_t code_base, data_base;
 
 /* What one execution came to. */
 struct result {
@@ -114,27 +129,73 @@ static uint8_t *put_bytes(uint8_t *p, const char *bytes, unsigned len)
 
 #define FIELD(name) (CONTEXT + (uint32_t)offsetof(struct context, name))
 
+static uint16_t ldt_selector(unsigned entry)
+{
+	return (uint16_t)(entry << 3 | 7);
+}
+
+static uint8_t *put_far_jump(uint8_t *p, uint32_t offset, uint16_t sel)
+{
+	p = put32(put8(p, 0xea), offset);
+	return put8(put8(p, sel & 0xff), sel >> 8);
+}
+
+/* Into the 16-bit segments; MOV to segment registers keeps the flags. */
+static uint8_t *put_enter_16(uint8_t *p)
+{
+	p = put32(put_bytes(p, "\x8e\x05", 2), FIELD(data_sel));   /* mov es, [data_sel] */
+	p = put32(put_bytes(p, "\x0f\xb2\x25", 3), FIELD(esp_in)); /* lss esp, [esp_in] */
+	p = put32(put_bytes(p, "\x8e\x1d", 2), FIELD(data_sel));   /* mov ds, [data_sel] */
+	return put_far_jump(p, (uint32_t)(p + 7 - code), ldt_selector(LDT_CODE16));
+}
+
+static uint8_t *put_leave_16(uint8_t *p)
+{
+	p = put8(p, 0x66);
+	p = put_far_jump(p, (uint32_t)(uintptr_t)(p + 7), SEL_FLAT_CODE);
+	p = put32(put_bytes(p, "\x2e\x8e\x1d", 3), FIELD(flat_sel)); /* mov ds, cs:[flat_sel] */
+	return put32(put_bytes(p, "\x8e\x05", 2), FIELD(flat_sel));  /* mov es, [flat_sel] */
+}
+
 /* Load the state, room for the instruction, store the state, back to 64 bits. */
 static void build_harness(void)
 {
-	uint8_t *p = code, *back;
+	uint8_t *p = code;
 
 	p = put32(put_bytes(p, "\x0f\xae\x0d", 3), FIELD(fx_in));  /* fxrstor [fx_in] */
 	p = put8(put32(put8(p, 0xbc), FIELD(flags_in)), 0x9d);     /* mov esp, &flags_in; popfd */
 	for (unsigned r = 0; r < 8; r++)                           /* mov r, [gpr_in + 4r] */
 		p = put32(put8(put8(p, 0x8b), 0x05 | r << 3), FIELD(gpr_in) + 4 * r);
+	if (code16)
+		p = put_enter_16(p);
 	insn_at = p;
 	p += INSN_ROOM;
+	if (code16)
+		p = put_leave_16(p);
 	for (unsigned r = 0; r < 8; r++)
 		p = put32(put8(put8(p, 0x89), 0x05 | r << 3), FIELD(gpr_out) + 4 * r);
+	p = put32(put_bytes(p, "\x8e\x15", 2), FIELD(flat_sel));   /* mov ss, [flat_sel] */
 	p = put8(put32(put8(p, 0xbc), FIELD(flags_out) + 4), 0x9c); /* mov esp; pushfd */
 	p = put32(put_bytes(p, "\x0f\xae\x05", 3), FIELD(fx_out));  /* fxsave [fx_out] */
-	back = p + 7;
-	p = put_bytes(put32(put8(p, 0xea), (uint32_t)(uintptr_t)back), "\x33\x00", 2);
-	p = put32(put_bytes(p, "\x48\x8b\x24\x25", 4), FIELD(rsp));    /* mov rsp, [rsp] */
-	put32(put_bytes(p, "\xff\x24\x25", 3), FIELD(resume));         /* jmp [resume] */
+	p = put_far_jump(p, (uint32_t)(uintptr_t)(p + 7), 0x33);
+	p = put32(put_bytes(p, "\x48\x8b\x24\x25", 4), FIELD(rsp)); /* mov rsp, [rsp] */
+	put32(put_bytes(p, "\xff\x24\x25", 3), FIELD(resume));      /* jmp [resume] */
 	context->entry = CODE;
-	context->entry_cs = 0x23;
+	context->entry_cs = SEL_FLAT_CODE;
+	context->flat_sel = SEL_FLAT;
+	context->data_sel = ldt_selector(LDT_DATA16);
+	context->ss_in = ldt_selector(LDT_DATA16);
+}
+
+static bool set_up_ldt(void)
+{
+	struct user_desc c = {.entry_number = LDT_CODE16, .base_addr = CODE, .limit = 0xffff,
+			      .contents = MODIFY_LDT_CONTENTS_CODE};
+	struct user_desc d = {.entry_number = LDT_DATA16, .base_addr = DATA, .limit = DATA_SIZE - 1,
+			      .contents = MODIFY_LDT_CONTENTS_DATA};
+
+	return syscall(SYS_modify_ldt, 1, &c, sizeof(c)) == 0 &&
+	       syscall(SYS_modify_ldt, 1, &d, sizeof(d)) == 0;
 }
 
 static void *map_low(uintptr_t at, size_t size, int prot)
@@ -146,10 +207,13 @@ static bool set_up_host(void)
 {
 	static const int signals[] = {SIGFPE, SIGSEGV, SIGILL, SIGBUS, SIGTRAP};
 	static uint8_t stack[1 << 16];
+	static bool done;
 	stack_t ss = {.ss_sp = stack, .ss_size = sizeof(stack)};
 	struct sigaction sa = {.sa_sigaction = on_signal,
 			       .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
 
+	if (done)
+		return true;
 	if (map_low(CODE, PAGE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC) != code ||
 	    map_low(DATA, DATA_SIZE, PROT_READ | PROT_WRITE) != host_data ||
 	    map_low(CONTEXT, PAGE_SIZE, PROT_READ | PROT_WRITE) != context)
@@ -157,7 +221,7 @@ static bool set_up_host(void)
 	sigaltstack(&ss, NULL);
 	for (unsigned i = 0; i < ARRAY_LEN(signals); i++)
 		sigaction(signals[i], &sa, NULL);
-	build_harness();
+	done = true;
 	return true;
 }
 
@@ -172,6 +236,7 @@ static void enter_compat(void)
 			 "mov $0x2b, %%eax\n\t"
 			 "mov %%eax, %%ds\n\t"
 			 "mov %%eax, %%es\n\t"
+			 "mov %%eax, %%ss\n\t" /* a signal may have left another */
 			 "ljmp *%c[entry](%[ctx])\n"
 			 "1:\n\t"
 			 "cld\n\t"
@@ -263,8 +328,14 @@ static void set_up_cpu(struct cpu *cpu, struct cpu_model *model)
 	cpu->model = model;
 	for (unsigned s = S_ES; s <= S_GS; s++)
 		cpu->seg[s] = (struct cpu_segment){.limit = 0xffffffff, .sel = 0x2b, .attr = data};
-	cpu->seg[S_CS].sel = 0x23;
+	cpu->seg[S_CS].sel = SEL_FLAT_CODE;
 	cpu->seg[S_CS].attr |= SEG_CODE;
+	for (unsigned s = S_ES; code16 && s <= S_DS; s++) {
+		cpu->seg[s].base = s == S_CS ? CODE : DATA;
+		cpu->seg[s].limit = s == S_CS ? 0xffff : DATA_SIZE - 1;
+		cpu->seg[s].attr &= (uint16_t)~(SEG_DB | SEG_G);
+		cpu->seg[s].sel = ldt_selector(s == S_CS ? LDT_CODE16 : LDT_DATA16);
+	}
 	cpu->cpl = 3;
 	cpu->cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_PG;
 	cpu->cr4 = CR4_OSFXSR | CR4_OSXMMEXCPT;
@@ -274,7 +345,7 @@ static void run_interpreted(struct cpu *cpu, struct result *r)
 {
 	enum outcome out;
 
-	cpu->rip = (uint32_t)(uintptr_t)insn_at;
+	cpu->rip = (uint32_t)(uintptr_t)insn_at - code_base;
 	for (unsigned i = 0; i < 8; i++)
 		cpu->gpr[i] = context->gpr_in[i];
 	cpu->eflags = context->flags_in | FL_FIXED1 | FL_IF;
@@ -302,7 +373,7 @@ static uint32_t random_value(void)
 	case 1:
 		return below(64);
 	case 2:
-		return DATA + DATA_SIZE / 2 + below(256);
+		return data_base + DATA_SIZE / 2 + below(256);
 	default:
 		return rnd() ^ rnd() << 16;
 	}
@@ -310,7 +381,7 @@ static uint32_t random_value(void)
 
 static uint32_t random_pointer(void)
 {
-	uint32_t p = DATA + DATA_SIZE / 2 + below(512) - 256;
+	uint32_t p = data_base + DATA_SIZE / 2 + below(512) - 256;
 
 	return one_in(4) ? p : p & ~15u;
 }
@@ -378,7 +449,7 @@ static void random_fx(struct cpu_fx *fx)
 		fx->fsw |= FSW_ES | FSW_B;
 	fx->ftw = one_in(3) ? (uint8_t)rnd() : one_in(2) ? 0xff : 0;
 	fx->mxcsr = 0x1f80 | below(4) << 13 | (one_in(4) ? 0x8000 : 0) | (one_in(4) ? 0x40 : 0);
-	if (one_in(6))
+	if (one_in(6) && !code16)
 		fx->mxcsr = (fx->mxcsr & ~0x1f80u) | below(64) << 7;
 	if (one_in(6))
 		fx->mxcsr |= below(64);
@@ -393,7 +464,9 @@ static void random_state(void)
 {
 	for (unsigned i = 0; i < 8; i++)
 		context->gpr_in[i] = random_value();
-	context->gpr_in[R_ESP] = DATA + DATA_SIZE / 4 + below(64) * 4;
+	context->gpr_in[R_ESP] = data_base + DATA_SIZE / 4 + below(64) * 4;
+	if (code16 && one_in(2)) /* the upper half of ESP is not the 16-bit stack's */
+		context->gpr_in[R_ESP] |= rnd() << 16;
 	context->flags_in = FL_FIXED1 | (rnd() & FL_ARITH) | (one_in(4) ? FL_DF : 0);
 	random_fx(&context->fx_in);
 	/* Memory holds numbers of all kinds; refreshing a part is enough. */
@@ -403,9 +476,26 @@ static void random_state(void)
 
 /* ---- random instructions ---- */
 
-static unsigned put_address(uint8_t *p, unsigned mod, unsigned rm)
+static void put_address_16(uint8_t *p, unsigned mod, unsigned rm)
 {
-	uint8_t *start = p;
+	static const uint8_t base[8] = {R_EBX, R_EBX, R_EBP, R_EBP, R_ESI, R_EDI, R_EBP, R_EBX};
+	uint32_t disp = below(64);
+
+	context->gpr_in[base[rm]] = random_pointer() | (one_in(2) ? rnd() << 16 : 0);
+	if (rm < 4)
+		context->gpr_in[rm & 1 ? R_EDI : R_ESI] = below(4) * 16;
+	if (mod == 0 && rm == 6) {
+		disp = random_pointer();
+		mod = 2;
+	}
+	if (mod >= 1)
+		p = put8(p, disp & 0xff);
+	if (mod == 2)
+		put8(p, disp >> 8 & 0xff);
+}
+
+static void put_address(uint8_t *p, unsigned mod, unsigned rm)
+{
 	uint32_t disp = below(64) & ~(one_in(2) ? 15u : 0);
 
 	if (rm == 4) {
@@ -427,7 +517,6 @@ static unsigned put_address(uint8_t *p, unsigned mod, unsigned rm)
 		p = put8(p, disp);
 	else if (mod == 2)
 		p = put32(p, disp);
-	return (unsigned)(p - start);
 }
 
 /* An opcode with every byte after it random, except that addresses make sense. */
@@ -436,11 +525,16 @@ static void random_instruction(void)
 	static const uint8_t prefixes[] = {0x66, 0xf2, 0xf3};
 	uint8_t *p = insn_at, opcode = (uint8_t)rnd();
 	unsigned map = below(10);
+	bool address16 = code16;
 
 	for (unsigned i = 0; i < INSN_ROOM; i++)
 		insn_at[i] = (uint8_t)rnd();
 	if (one_in(32))
 		*p++ = 0xf0;
+	if (code16 && one_in(3)) {
+		*p++ = 0x67;
+		address16 = false;
+	}
 	if (map >= 4 ? one_in(2) : one_in(4))
 		*p++ = prefixes[below(3)];
 	if (map >= 4)
@@ -458,7 +552,9 @@ static void random_instruction(void)
 	if (one_in(2))
 		modrm |= 0xc0;
 	*p++ = modrm;
-	if (modrm < 0xc0)
+	if (modrm < 0xc0 && address16)
+		put_address_16(p, modrm >> 6, modrm & 7);
+	else if (modrm < 0xc0)
 		put_address(p, modrm >> 6, modrm & 7);
 	if (one_in(4)) { /* for string instructions and register bit indices */
 		context->gpr_in[R_ESI] = random_pointer();
@@ -491,7 +587,7 @@ static bool comparable(op_fn *fn, const struct insn *insn)
 	if (fn == op_nop && insn->opcode_map == 1 && insn->opcode == 0x0d)
 		return false;
 	/* FS and GS belong to the test program itself. */
-	return insn->addrsize == 4 && insn->seg != S_FS && insn->seg != S_GS;
+	return (insn->addrsize == 4 || code16) && insn->seg != S_FS && insn->seg != S_GS;
 }
 
 /* ---- comparison ---- */
@@ -547,13 +643,19 @@ static void report(const char *what, const struct insn *insn, const struct resul
 
 /*
  * Differences that are known and documented (simd.c): with overflow or underflow unmasked,
- * underflow of an exact result, and the inexact flag beside either.
+ * underflow of an exact result, and the inexact flag beside either; and DPPS and DPPD, which stop
+ * between their multiplications and additions.
  */
-static bool known_difference(const struct result *host, const struct result *guest)
+static bool known_difference(const struct insn *insn, const struct result *host,
+			     const struct result *guest)
 {
 	uint32_t unmasked = ~(context->fx_in.mxcsr >> 7) & 0x18;
 
-	if (host->vector != EXC_XM || !unmasked)
+	if (host->vector != EXC_XM)
+		return false;
+	if (insn->opcode_map == 3 && (insn->opcode == 0x40 || insn->opcode == 0x41))
+		return guest->vector == EXC_XM;
+	if (!unmasked)
 		return false;
 	return guest->vector == -1 || !((host->fx.mxcsr ^ guest->fx.mxcsr) & ~0x30u);
 }
@@ -569,7 +671,8 @@ static void try_one(struct cpu *cpu, struct tally *t)
 
 	random_state();
 	random_instruction();
-	cpu->rip = (uint32_t)(uintptr_t)insn_at;
+	context->esp_in = context->gpr_in[R_ESP];
+	cpu->rip = (uint32_t)(uintptr_t)insn_at - code_base;
 	if (cpu_decode(cpu, &insn) != OUT_OK)
 		return;
 	op_fn *fn = cpu_find_handler(cpu, &insn);
@@ -579,11 +682,13 @@ static void try_one(struct cpu *cpu, struct tally *t)
 	run_interpreted(cpu, &guest);
 	if (guest.vector == EXC_PF) /* random addresses are not comparable */
 		return;
+	if (code16 && guest.vector >= 0) /* no signal is delivered on a 16-bit stack */
+		return;
 	memcpy(host_data, pristine_data, DATA_SIZE);
 	run_on_host(&insn, &host);
 	t->compared++;
 	const char *what = difference(&host, &guest);
-	if (!what || known_difference(&host, &guest))
+	if (!what || known_difference(&insn, &host, &guest))
 		return;
 	if (t->differences++ < MAX_REPORTS)
 		report(what, &insn, &host, &guest);
@@ -596,18 +701,18 @@ static uint64_t environment_number(const char *name, uint64_t otherwise)
 	return text ? strtoull(text, NULL, 0) : otherwise;
 }
 
-static void test_random_instructions(void **state)
+static void run_random(bool in_code16, uint64_t default_count)
 {
-	uint64_t count = environment_number("RINGFENCE_DIFF_COUNT", 400000);
+	uint64_t count = environment_number("RINGFENCE_DIFF_COUNT", default_count);
 	static struct cpu cpu;
 	static struct cpu_model model;
 	struct tally t = {0};
 
-	if (!set_up_host()) {
-		printf("no memory below 4 GiB; nothing compared\n");
-		skip();
-	}
+	code16 = in_code16;
+	code_base = code16 ? CODE : 0;
+	data_base = code16 ? 0 : DATA;
 	rng_state = environment_number("RINGFENCE_DIFF_SEED", 0x52464e43) * 2654435761u + 1;
+	build_harness();
 	set_up_cpu(&cpu, &model);
 	for (uint64_t i = 0; i < count; i++)
 		try_one(&cpu, &t);
@@ -616,10 +721,29 @@ static void test_random_instructions(void **state)
 	assert_true(t.compared > count / 20);
 }
 
+static void test_random_instructions(void **state)
+{
+	if (!set_up_host()) {
+		printf("no memory below 4 GiB; nothing compared\n");
+		skip();
+	}
+	run_random(false, 400000);
+}
+
+static void test_random_16_bit_instructions(void **state)
+{
+	if (!set_up_host() || !set_up_ldt()) {
+		printf("no 16-bit segments on this host; nothing compared\n");
+		skip();
+	}
+	run_random(true, 200000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_random_instructions),
+		cmocka_unit_test(test_random_16_bit_instructions),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
