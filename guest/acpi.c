@@ -10,7 +10,13 @@ struct header {
 	char signature[4];
 	uint32_t length;
 };
-enum { HEADER_SIZE = 36, FADT_DSDT = 40, FADT_SMI_CMD = 48, FADT_ACPI_ENABLE = 52, FADT_PM1A_CNT = 64 };
+enum {
+	HEADER_SIZE = 36,
+	FADT_DSDT = 40,
+	FADT_SMI_CMD = 48,
+	FADT_ACPI_ENABLE = 52,
+	FADT_PM1A_CNT = 64
+};
 enum { SCI_EN = 1, SLP_EN = 1 << 13, MOST_TABLES = 64, MOST_DSDT = 1 << 20 };
 
 static uint32_t read32(uint32_t pa)

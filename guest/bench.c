@@ -13,9 +13,13 @@ static void integer_loop(void)
 	uint64_t start = rdtsc();
 	uint32_t n = LOOPS, x = 1, us;
 
-	__asm__ volatile("1: leal (%1,%1,2), %1\n\txorl %0, %1\n\taddl $7, %1\n\tdecl %0\n\tjnz 1b" : "+r"(n), "+r"(x) : : "cc");
+	__asm__ volatile("1: leal (%1,%1,2), %1\n\txorl %0, %1\n\taddl $7, %1\n\tdecl %0\n\tjnz 1b"
+			 : "+r"(n), "+r"(x)
+			 :
+			 : "cc");
 	us = microseconds(rdtsc() - start);
-	print("  integer loop      %8u million instructions per second\n", divide((uint64_t)LOOPS * 5, us ? us : 1));
+	print("  integer loop      %8u million instructions per second\n",
+	      divide((uint64_t)LOOPS * 5, us ? us : 1));
 }
 
 static void copy(void)
@@ -27,7 +31,8 @@ static void copy(void)
 	for (unsigned i = 0; i < COPIES; i++)
 		memcpy(to, from, COPY_SIZE);
 	us = microseconds(rdtsc() - start);
-	print("  memory copy       %8u MB per second\n", divide((uint64_t)COPIES * COPY_SIZE, us ? us : 1));
+	print("  memory copy       %8u MB per second\n",
+	      divide((uint64_t)COPIES * COPY_SIZE, us ? us : 1));
 }
 
 static void cr3_loads(void)

@@ -28,23 +28,25 @@ static void cmd_ps(int argc, char **argv)
 		struct process *p = &processes[i];
 
 		if (p->state != FREE)
-			print("%5u  %-10s%-10s%-10u%-7u%u\n", p->pid, p->name, p == current ? "running" : states[p->state],
-			      p->ticks * (1000 / HZ), space_count_pages(p->directory), p->progress);
+			print("%5u  %-10s%-10s%-10u%-7u%u\n", p->pid, p->name,
+			      p == current ? "running" : states[p->state], p->ticks * (1000 / HZ),
+			      space_count_pages(p->directory), p->progress);
 		irq_restore(flags);
 	}
 }
 
 static void cmd_mem(int argc, char **argv)
 {
-	print("RAM %u KiB; this kernel manages the part below 64 MiB: %u KiB free\n", memory_total_frames() * 4,
-	      memory_free_frames() * 4);
+	print("RAM %u KiB; this kernel manages the part below 64 MiB: %u KiB free\n",
+	      memory_total_frames() * 4, memory_free_frames() * 4);
 }
 
 static void cmd_uptime(int argc, char **argv)
 {
 	uint32_t t = timer_ticks();
 
-	print("up %u.%02u s, %u timer interrupts, TSC %u MHz\n", t / HZ, t % HZ * 100 / HZ, t, timer_tsc_khz() / 1000);
+	print("up %u.%02u s, %u timer interrupts, TSC %u MHz\n", t / HZ, t % HZ * 100 / HZ, t,
+	      timer_tsc_khz() / 1000);
 }
 
 static void cmd_run(int argc, char **argv)
@@ -88,7 +90,8 @@ static void cmd_peek(int argc, char **argv)
 {
 	uint32_t address, count = 64;
 
-	if (argc < 2 || !parse_number(argv[1], &address) || (argc > 2 && !parse_number(argv[2], &count))) {
+	if (argc < 2 || !parse_number(argv[1], &address) ||
+	    (argc > 2 && !parse_number(argv[2], &count))) {
 		print("usage: peek address [bytes]\n");
 		return;
 	}
@@ -126,16 +129,17 @@ static void cmd_cpuid(int argc, char **argv)
 	static const struct {
 		uint8_t bit;
 		const char *name;
-	} features[] = {{0, "fpu"}, {3, "pse"}, {4, "tsc"}, {5, "msr"}, {6, "pae"}, {8, "cx8"}, {9, "apic"},
-			{11, "sep"}, {13, "pge"}, {15, "cmov"}, {16, "pat"}, {23, "mmx"}, {24, "fxsr"},
-			{25, "sse"}, {26, "sse2"}};
+	} features[] = {{0, "fpu"},  {3, "pse"},  {4, "tsc"},	{5, "msr"},  {6, "pae"},
+			{8, "cx8"},  {9, "apic"}, {11, "sep"},	{13, "pge"}, {15, "cmov"},
+			{16, "pat"}, {23, "mmx"}, {24, "fxsr"}, {25, "sse"}, {26, "sse2"}};
 	uint32_t a, r[4];
 
 	__asm__ volatile("cpuid" : "=a"(a), "=b"(r[0]), "=d"(r[1]), "=c"(r[2]) : "0"(0));
 	r[3] = 0;
 	print("%s, highest leaf %u\n", (const char *)r, a);
 	__asm__ volatile("cpuid" : "=a"(a), "=b"(r[0]), "=d"(r[1]), "=c"(r[2]) : "0"(1));
-	print("family %u model %u stepping %u:", a >> 8 & 15, (a >> 4 & 15) | (a >> 12 & 0xf0), a & 15);
+	print("family %u model %u stepping %u:", a >> 8 & 15, (a >> 4 & 15) | (a >> 12 & 0xf0),
+	      a & 15);
 	for (unsigned i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
 		if (r[1] >> features[i].bit & 1)
 			print(" %s", features[i].name);
@@ -169,7 +173,8 @@ static const struct command commands[] = {
 	{"kill", "pid", "end a user process", cmd_kill},
 	{"echo", "words", "print the words", cmd_echo},
 	{"peek", "address [bytes]", "show kernel memory", cmd_peek},
-	{"fault", "[kind]", "a user process does what it must not: null, kernel, text, cli, divide", cmd_fault},
+	{"fault", "[kind]", "a user process does what it must not: null, kernel, text, cli, divide",
+	 cmd_fault},
 	{"cpuid", "", "the processor", cmd_cpuid},
 	{"bench", "", "a few speeds", cmd_bench},
 	{"reboot", "", "reset the machine", cmd_reboot},

@@ -6,7 +6,15 @@
 
 #include <stdarg.h>
 
-enum { COM1 = 0x3f8, DATA = COM1, IER = COM1 + 1, FCR = COM1 + 2, LCR = COM1 + 3, MCR = COM1 + 4, LSR = COM1 + 5 };
+enum {
+	COM1 = 0x3f8,
+	DATA = COM1,
+	IER = COM1 + 1,
+	FCR = COM1 + 2,
+	LCR = COM1 + 3,
+	MCR = COM1 + 4,
+	LSR = COM1 + 5
+};
 enum { LSR_DATA = 1, LSR_THR_EMPTY = 0x20, RING = 256 };
 
 static char ring[RING];

@@ -38,11 +38,13 @@ static uint64_t interrupt_gate(uint32_t handler, unsigned dpl)
 
 void descriptors_init(void)
 {
-	struct table_pointer g = {sizeof(gdt) - 1, (uint32_t)gdt}, i = {sizeof(idt) - 1, (uint32_t)idt};
+	struct table_pointer g = {sizeof(gdt) - 1, (uint32_t)gdt},
+			     i = {sizeof(idt) - 1, (uint32_t)idt};
 
 	gdt[TSS_SELECTOR / 8] = tss_descriptor();
 	for (unsigned v = 0; v < 256; v++)
-		idt[v] = interrupt_gate(trap_stubs[v], v == 3 || v == 4 || v == SYSCALL_VECTOR ? 3 : 0);
+		idt[v] = interrupt_gate(trap_stubs[v],
+					v == 3 || v == 4 || v == SYSCALL_VECTOR ? 3 : 0);
 	__asm__ volatile("lgdt %0\n\t"
 			 "ljmp %1, $1f\n1:\t"
 			 "movw %w2, %%ds\n\tmovw %w2, %%es\n\tmovw %w2, %%ss\n\t"

@@ -7,9 +7,10 @@
  *
  *   boot.S        Multiboot entry, first page directory        memory.c   frames and address spaces
  *   trap.S        interrupt entry and exit                     process.c  processes, scheduler
- *   descriptors.c GDT, IDT, TSS                                trap.c     dispatch of traps, system calls
- *   console.c     serial port, printing                        timer.c    8259, 8254, time
- *   acpi.c        power-off and reset                          shell.c    line editor; commands.c, bench.c
+ *   descriptors.c GDT, IDT, TSS                                trap.c     dispatch of traps, system
+ * calls console.c     serial port, printing                        timer.c    8259, 8254, time
+ *   acpi.c        power-off and reset                          shell.c    line editor; commands.c,
+ * bench.c
  *
  * Locking: one processor, and traps run with interrupts off. Kernel threads (the shell) can be
  * preempted; what they share with traps they touch between irq_save() and irq_restore().
@@ -68,8 +69,14 @@ uint32_t memory_free_frames(void);
 /* A zeroed frame, by its direct-map address; null when there is none. */
 void *frame_alloc(void);
 void frame_free(void *);
-static inline uint32_t to_physical(const void *p) { return (uint32_t)(uintptr_t)p - (uint32_t)KERNEL_BASE; }
-static inline void *to_virtual(uint32_t pa) { return (void *)(uintptr_t)(pa + (uint32_t)KERNEL_BASE); }
+static inline uint32_t to_physical(const void *p)
+{
+	return (uint32_t)(uintptr_t)p - (uint32_t)KERNEL_BASE;
+}
+static inline void *to_virtual(uint32_t pa)
+{
+	return (void *)(uintptr_t)(pa + (uint32_t)KERNEL_BASE);
+}
 /* Any physical address, through a window of 8 MiB that the next call moves. */
 void *memory_map_physical(uint32_t pa);
 
@@ -93,10 +100,10 @@ struct process {
 	const char *name;
 	uint32_t *directory; /* kernel_directory for kernel threads */
 	struct frame *frame; /* where it stopped */
-	uint8_t *stack;      /* kernel stack; stays with the slot */
-	uint32_t ticks;      /* of processor time */
+	uint8_t *stack;	     /* kernel stack; stays with the slot */
+	uint32_t ticks;	     /* of processor time */
 	uint32_t wake_tick;
-	uint32_t progress;   /* what the process last reported */
+	uint32_t progress; /* what the process last reported */
 };
 extern struct process processes[MAX_PROCESSES];
 extern struct process *current;
@@ -144,8 +151,14 @@ bool string_equal(const char *, const char *);
 bool parse_number(const char *, uint32_t *);
 
 /* ---- instructions ---- */
-static inline void outb(uint16_t port, uint8_t v) { __asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port)); }
-static inline void outw(uint16_t port, uint16_t v) { __asm__ volatile("outw %0, %1" : : "a"(v), "Nd"(port)); }
+static inline void outb(uint16_t port, uint8_t v)
+{
+	__asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port));
+}
+static inline void outw(uint16_t port, uint16_t v)
+{
+	__asm__ volatile("outw %0, %1" : : "a"(v), "Nd"(port));
+}
 static inline uint8_t inb(uint16_t port)
 {
 	uint8_t v;
@@ -167,8 +180,14 @@ static inline uint32_t irq_save(void)
 	__asm__ volatile("pushfl; popl %0; cli" : "=r"(flags) : : "memory");
 	return flags;
 }
-static inline void irq_restore(uint32_t flags) { __asm__ volatile("pushl %0; popfl" : : "r"(flags) : "memory", "cc"); }
-static inline void load_cr3(uint32_t pa) { __asm__ volatile("movl %0, %%cr3" : : "r"(pa) : "memory"); }
+static inline void irq_restore(uint32_t flags)
+{
+	__asm__ volatile("pushl %0; popfl" : : "r"(flags) : "memory", "cc");
+}
+static inline void load_cr3(uint32_t pa)
+{
+	__asm__ volatile("movl %0, %%cr3" : : "r"(pa) : "memory");
+}
 static inline uint32_t read_cr2(void)
 {
 	uint32_t v;
@@ -190,7 +209,10 @@ static inline uint32_t divide(uint64_t n, uint32_t d)
 
 	if ((uint32_t)(n >> 32) >= d)
 		return UINT32_MAX;
-	__asm__("divl %4" : "=a"(q), "=d"(r) : "0"((uint32_t)n), "1"((uint32_t)(n >> 32)), "r"(d) : "cc");
+	__asm__("divl %4"
+		: "=a"(q), "=d"(r)
+		: "0"((uint32_t)n), "1"((uint32_t)(n >> 32)), "r"(d)
+		: "cc");
 	return q;
 }
 

@@ -1,8 +1,9 @@
 /*
  * Physical frames on a free list threaded through the frames themselves, and address spaces.
  *
- * Everything above KERNEL_BASE is the same in every directory and never changes after start (but for
- * the physical window, which only the shell uses on kernel_directory), so directories copy it once.
+ * Everything above KERNEL_BASE is the same in every directory and never changes after start (but
+ * for the physical window, which only the shell uses on kernel_directory), so directories copy it
+ * once.
  */
 #include "kernel.h"
 
@@ -19,7 +20,7 @@ struct multiboot_region {
 enum { MB_MEMORY = 1, MB_MMAP = 64, REGION_RAM = 1 };
 enum pte { PTE_P = 1, PTE_W = 2, PTE_U = 4, PTE_PS = 128 };
 enum { WINDOW = 0xff000000, FIRST_KERNEL_SLOT = 768 };
-#define FRAME_OF(entry) to_virtual((entry) & 0xfffff000)
+#define FRAME_OF(entry) to_virtual((entry)&0xfffff000)
 
 struct free_frame {
 	struct free_frame *next;

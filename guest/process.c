@@ -1,8 +1,8 @@
 /*
  * Processes and kernel threads, and the round robin between them.
  *
- * A process that does not run is a struct frame on its kernel stack. schedule() picks the next READY
- * slot after the current one; the idle thread (slot 0) runs only when no other can.
+ * A process that does not run is a struct frame on its kernel stack. schedule() picks the next
+ * READY slot after the current one; the idle thread (slot 0) runs only when no other can.
  */
 #include "kernel.h"
 
@@ -10,13 +10,18 @@ struct image {
 	uint32_t text_end, entry; /* see user/crt.S */
 };
 #define PROGRAM(n) extern const uint8_t program_##n[], program_##n##_end[];
-PROGRAM(counter) PROGRAM(spinner) PROGRAM(fault) PROGRAM(bench)
-static const struct {
+PROGRAM(counter) PROGRAM(spinner) PROGRAM(fault) PROGRAM(bench) static const struct {
 	const char *name;
 	const uint8_t *start, *end;
 } programs[] = {
-#define ROW(n) {#n, program_##n, program_##n##_end}
-	ROW(counter), ROW(spinner), ROW(fault), ROW(bench),
+#define ROW(n)                                                                                     \
+	{                                                                                          \
+#n, program_##n, program_##n##_end                                                 \
+	}
+	ROW(counter),
+	ROW(spinner),
+	ROW(fault),
+	ROW(bench),
 };
 enum { PROGRAMS = sizeof(programs) / sizeof(programs[0]), FLAGS_IF = 0x202 };
 
@@ -96,7 +101,8 @@ static bool load_image(uint32_t *directory, const uint8_t *start, const uint8_t 
 		if (!frame)
 			return false;
 		memcpy(frame, start + at, n);
-		if (!space_map(directory, USER_IMAGE + at, frame, USER_IMAGE + at >= header->text_end)) {
+		if (!space_map(directory, USER_IMAGE + at, frame,
+			       USER_IMAGE + at >= header->text_end)) {
 			frame_free(frame);
 			return false;
 		}

@@ -17,7 +17,7 @@ static void pic_init(void)
 		for (unsigned j = 1; j < 4; j++)
 			outb(ports[i] + 1, words[i][j]);
 	}
-	outb(PIC1 + 1, (uint8_t)~(1 << IRQ_TIMER | 1 << IRQ_COM1));
+	outb(PIC1 + 1, (uint8_t) ~(1 << IRQ_TIMER | 1 << IRQ_COM1));
 	outb(PIC2 + 1, 0xff);
 }
 
@@ -28,7 +28,7 @@ static void calibrate(void)
 	uint64_t start;
 
 	outb(SPEAKER, (inb(SPEAKER) & ~2) | 1); /* gate on, speaker off */
-	outb(PIT_MODE, 0xb0);                   /* counter 2, mode 0 */
+	outb(PIT_MODE, 0xb0);			/* counter 2, mode 0 */
 	outb(PIT2, COUNT & 0xff);
 	outb(PIT2, COUNT >> 8);
 	start = rdtsc();

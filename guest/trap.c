@@ -6,9 +6,26 @@ enum { BREAKPOINT = 3, PAGE_FAULT = 14, EXCEPTIONS = 32, MOST_WRITE = 4096 };
 enum { PF_PRESENT = 1, PF_WRITE = 2, PF_USER = 4 };
 
 static const char *const names[EXCEPTIONS] = {
-	"divide error", "debug", "NMI", "breakpoint", "overflow", "bound", "invalid opcode", "no FPU",
-	"double fault", "?", "invalid TSS", "segment absent", "stack fault", "general protection",
-	"page fault", "?", "FPU error", "alignment", "machine check", "SIMD error",
+	"divide error",
+	"debug",
+	"NMI",
+	"breakpoint",
+	"overflow",
+	"bound",
+	"invalid opcode",
+	"no FPU",
+	"double fault",
+	"?",
+	"invalid TSS",
+	"segment absent",
+	"stack fault",
+	"general protection",
+	"page fault",
+	"?",
+	"FPU error",
+	"alignment",
+	"machine check",
+	"SIMD error",
 };
 
 static bool from_user(const struct frame *f)
@@ -22,7 +39,8 @@ static bool grow_stack(uint32_t address)
 	uint32_t page = address & ~(PAGE - 1);
 	void *frame;
 
-	if (page < (uint32_t)USER_STACK_TOP - USER_STACK_PAGES * PAGE || page >= (uint32_t)USER_STACK_TOP)
+	if (page < (uint32_t)USER_STACK_TOP - USER_STACK_PAGES * PAGE ||
+	    page >= (uint32_t)USER_STACK_TOP)
 		return false;
 	frame = frame_alloc();
 	if (!frame)

@@ -17,8 +17,12 @@ static unsigned per_item(unsigned long long cycles, unsigned n)
 	unsigned khz = system_call(SYS_TSC_KHZ, 0, 0), each, ns, rest;
 
 	/* 64 by 32 bits without libgcc; both quotients are small. */
-	__asm__("divl %4" : "=a"(each), "=d"(rest) : "0"((unsigned)cycles), "1"((unsigned)(cycles >> 32) % n), "r"(n));
-	__asm__("mull %4\n\tdivl %5" : "=&a"(ns), "=&d"(rest) : "0"(each), "1"(0), "r"(1000000), "r"(khz ? khz : 1));
+	__asm__("divl %4"
+		: "=a"(each), "=d"(rest)
+		: "0"((unsigned)cycles), "1"((unsigned)(cycles >> 32) % n), "r"(n));
+	__asm__("mull %4\n\tdivl %5"
+		: "=&a"(ns), "=&d"(rest)
+		: "0"(each), "1"(0), "r"(1000000), "r"(khz ? khz : 1));
 	return ns;
 }
 

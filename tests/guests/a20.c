@@ -54,7 +54,8 @@ void guest_main(void)
 	one_round("without paging\n");
 	one_round("once more\n");
 	paging_enable();
-	/* The gate stands between page walks and memory, too: keep the directory in an even megabyte. */
+	/* The gate stands between page walks and memory, too: keep the directory in an even
+	 * megabyte. */
 	memcpy((void *)DIRECTORY, page_dir, sizeof(page_dir));
 	write_cr3(DIRECTORY);
 	one_round("with paging\n");

@@ -21,9 +21,10 @@ static void build(u32 i)
 		tables[i][3] = 0;
 	directories[i][VA >> 22] = (u32)tables[i] | RWU;
 	/* 1: addl $1+i*2, data; push/pop through the stack; int 0x80; jmp 1b */
-	static const u8 body[] = {0x81, 0x05, 0, 0x20, 0, 0x40, 0, 0, 0, 0, /* addl $imm, 0x40002000 */
-				  0x68, 1, 2, 3, 4, 0x59,                     /* push; pop %ecx */
-				  0xcd, 0x80, 0xeb, 0xec};                    /* int 0x80; jmp start */
+	static const u8 body[] = {0x81, 0x05, 0,    0x20, 0, 0x40,
+				  0,	0,    0,    0,		   /* addl $imm, 0x40002000 */
+				  0x68, 1,    2,    3,	  4, 0x59, /* push; pop %ecx */
+				  0xcd, 0x80, 0xeb, 0xec};	   /* int 0x80; jmp start */
 
 	memcpy(code, body, sizeof(body));
 	code[6] = 1 + i * 2;
@@ -88,9 +89,9 @@ static void isolation(void)
 	for (u32 i = 0; i < 16; i++)
 		directories[0][i] &= ~PTE_U; /* the kernel's own 64 MiB */
 	/* The snippets are in there, so copy user code to the region. */
-	memcpy(frames[0], "\x8b\x03\xcd\x80", 4);                 /* mov (%ebx),%eax */
-	memcpy(frames[0] + 16, "\x89\x03\xcd\x80", 4);            /* mov %eax,(%ebx) */
-	memcpy(frames[0] + 32, "\xff\xe3", 2);                    /* jmp *%ebx */
+	memcpy(frames[0], "\x8b\x03\xcd\x80", 4);      /* mov (%ebx),%eax */
+	memcpy(frames[0] + 16, "\x89\x03\xcd\x80", 4); /* mov %eax,(%ebx) */
+	memcpy(frames[0] + 32, "\xff\xe3", 2);	       /* jmp *%ebx */
 	write_cr3((u32)directories[0]);
 	(void)*(volatile u32 *)kernel_page; /* the kernel has just used the page */
 	for (u32 round = 0; round < 3; round++) {
@@ -107,16 +108,20 @@ static void isolation(void)
 	c = user_context(VA + 32);
 	c.ebx = kernel_page;
 	run(&c);
-	report(c.vector == PF && c.error == (PFE_P | PFE_U) && c.eip == kernel_page && c.cs == UCODE, "user jump to a kernel page");
+	report(c.vector == PF && c.error == (PFE_P | PFE_U) && c.eip == kernel_page &&
+		       c.cs == UCODE,
+	       "user jump to a kernel page");
 	/* Supervisor code reads and writes user pages, and honours WP. */
 	tables[0][2] = (u32)frames[2] | PTE_P | PTE_U;
 	write_cr3((u32)directories[0]);
 	*(u32 *)frames[2] = 0x600d;
-	c = kernel_context(CODE("movl 0x40002000,%eax\nmovl %eax,0x40001000\nmovl %eax,0x40002004"));
+	c = kernel_context(
+		CODE("movl 0x40002000,%eax\nmovl %eax,0x40001000\nmovl %eax,0x40002004"));
 	write_cr0(read_cr0() | CR0_WP);
 	run(&c);
 	expect(&c, "kernel write to a read-only user page under WP", PF, PFE_P | PFE_W, 10);
-	report(c.eax == 0x600d && *(u32 *)frames[1] == 0x600d, "kernel reads and writes user pages");
+	report(c.eax == 0x600d && *(u32 *)frames[1] == 0x600d,
+	       "kernel reads and writes user pages");
 	write_cr0(read_cr0() & ~CR0_WP);
 	run(&c);
 	expect_done(&c, "and without WP it may");

@@ -42,7 +42,8 @@ static void odd_stack(void)
 
 void guest_main(void)
 {
-	u32 dword = CODE("movl (%ebx),%eax"), word = CODE("movw %ax,(%ebx)"), byte = CODE("movb (%ebx),%al");
+	u32 dword = CODE("movl (%ebx),%eax"), word = CODE("movw %ax,(%ebx)"),
+	    byte = CODE("movb (%ebx),%al");
 
 	accepts("AC without CR0.AM", dword, 1, true, true);
 	write_cr0(read_cr0() | CR0_AM);

@@ -105,12 +105,14 @@ static void faults(void)
 	c = kernel_context(CODE("lock incl (%edi)"));
 	c.edi = TEST_VA + 4094;
 	run(&c);
-	report(c.vector == DONE && *(u16 *)(frames[0] + 4094) == 0 && *(u16 *)frames[4] == 1, "lock inc across two pages");
+	report(c.vector == DONE && *(u16 *)(frames[0] + 4094) == 0 && *(u16 *)frames[4] == 1,
+	       "lock inc across two pages");
 	map(1, 0, 0);
 	c = kernel_context(CODE("lock incl (%edi)"));
 	c.edi = TEST_VA + 4094;
 	run(&c);
-	report(c.vector == PF && c.cr2 == TEST_VA + 4096 && *(u16 *)(frames[0] + 4094) == 0, "lock inc into an absent page");
+	report(c.vector == PF && c.cr2 == TEST_VA + 4096 && *(u16 *)(frames[0] + 4094) == 0,
+	       "lock inc into an absent page");
 	paging_disable();
 }
 

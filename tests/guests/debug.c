@@ -4,7 +4,14 @@
  */
 #include "lib/guest.h"
 
-enum { DR6_B0 = 1, DR6_B1 = 2, DR6_BD = 1 << 13, DR6_BS = 1 << 14, DR6_BT = 1 << 15, DR6_ONES = 0xffff0ff0 };
+enum {
+	DR6_B0 = 1,
+	DR6_B1 = 2,
+	DR6_BD = 1 << 13,
+	DR6_BS = 1 << 14,
+	DR6_BT = 1 << 15,
+	DR6_ONES = 0xffff0ff0
+};
 enum { EXEC, WRITE, IO, ACCESS };
 enum { LEN1 = 0, LEN2 = 1, LEN4 = 3 };
 
@@ -74,7 +81,8 @@ static void single_step(void)
 	/* Count steps through straight code, a taken jump, a call and a REP. */
 	isr[DB] = on_step;
 	steps = 0;
-	c = kernel_context(CODE("movl $3,%ecx\njmp 1f\nnop\n1: call 2f\njmp 3f\n2: ret\n3: rep stosb\npushl $2\npopfl\nnop"));
+	c = kernel_context(CODE("movl $3,%ecx\njmp 1f\nnop\n1: call 2f\njmp 3f\n2: ret\n3: rep "
+				"stosb\npushl $2\npopfl\nnop"));
 	c.eflags |= TF_;
 	c.edi = (u32)frames[0];
 	run(&c);
@@ -146,7 +154,8 @@ static void breakpoints(void)
 	c.edi = (u32)data;
 	c.ecx = 4;
 	run(&c);
-	report(c.vector == DB && c.ecx == 2 && c.edi == (u32)&data[2], "data breakpoint within REP STOS");
+	report(c.vector == DB && c.ecx == 2 && c.edi == (u32)&data[2],
+	       "data breakpoint within REP STOS");
 	clear();
 	write_dr2(0x80);
 	write_cr4(read_cr4() | CR4_DE);

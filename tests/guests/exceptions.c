@@ -96,7 +96,8 @@ static void undefined(void)
 	expect_kernel(CODE(".byte 0xf0,0x39,0x03"), "#UD: LOCK CMP", UD, 0, 0);
 	expect_kernel(CODE(".byte 0x8e,0xc8"), "#UD: MOV to CS", UD, 0, 0);
 	expect_kernel(CODE(".byte 0x8d,0xc0"), "#UD: LEA of a register", UD, 0, 0);
-	expect_kernel(CODE(".byte 0xc4,0xc0"), "#UD: LES of a register (VEX without AVX)", UD, 0, 0);
+	expect_kernel(CODE(".byte 0xc4,0xc0"), "#UD: LES of a register (VEX without AVX)", UD, 0,
+		      0);
 	expect_kernel(CODE(".byte 0xff,0xf8"), "#UD: FF /7", UD, 0, 0);
 	expect_kernel(CODE(".byte 0xfe,0xd0"), "#UD: FE /2", UD, 0, 0);
 	sdm_only("TCG takes any /r as /0");
@@ -151,7 +152,8 @@ static void bad_gates(void)
 	idt[0x40] &= ~(1ull << 47);
 	expect_kernel(CODE("int $0x40"), "absent gate: #NP(vector*8+2)", NP, 0x40 * 8 + 2, 0);
 	idt[0x40] = make_gate(FREE_SEL + 8 * 30, 0, 0x8e, 0);
-	expect_kernel(CODE("int $0x40"), "gate to an empty descriptor: #GP(selector)", GP, FREE_SEL + 8 * 30, 0);
+	expect_kernel(CODE("int $0x40"), "gate to an empty descriptor: #GP(selector)", GP,
+		      FREE_SEL + 8 * 30, 0);
 	idt[0x40] = make_gate(0, 0, 0x8e, 0);
 	expect_kernel(CODE("int $0x40"), "gate to a null selector: #GP(0)", GP, 0, 0);
 	idt[0x40] = make_gate(KDATA, 0, 0x8e, 0);

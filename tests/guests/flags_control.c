@@ -1,6 +1,7 @@
 /*
  * EFLAGS as a control register: POPF, PUSHF and IRET at ring 0 and 3 under each IOPL, the STI
- * shadow (that of MOV SS is in debug.c), CLI and STI rights, HLT and its wake-up. SDM: "POPF", "STI", "EFLAGS Register".
+ * shadow (that of MOV SS is in debug.c), CLI and STI rights, HLT and its wake-up. SDM: "POPF",
+ * "STI", "EFLAGS Register".
  */
 #include "lib/guest.h"
 
@@ -12,7 +13,8 @@ static void popf(void)
 	c = kernel_context(code);
 	c.eax = ID_ | AC_ | NT_ | IOPL_ | OF_ | DF_ | ARITH_ | 2;
 	run(&c);
-	check_eq(c.ebx, ID_ | AC_ | NT_ | IOPL_ | OF_ | DF_ | ARITH_ | 2, "ring 0 sets all it asks for");
+	check_eq(c.ebx, ID_ | AC_ | NT_ | IOPL_ | OF_ | DF_ | ARITH_ | 2,
+		 "ring 0 sets all it asks for");
 	c = kernel_context(code);
 	c.eax = 0xffffffff & ~(TF_ | IF_);
 	run(&c);
@@ -89,10 +91,12 @@ static void shadows(void)
 	run(&c);
 	check_eq(interrupts, 0, "STI, CLI lets none through");
 	expect_at("POPF has no shadow", CODE("pushl $0x202\npopfl\nnop\nnop\ncli"), 6);
-	expect_at("STI with IF set already has no shadow", CODE("pushl $0x202\npopfl\nsti\nnop\ncli"), 6);
+	expect_at("STI with IF set already has no shadow",
+		  CODE("pushl $0x202\npopfl\nsti\nnop\ncli"), 6);
 	expect_at("STI before HLT: wakes after the HLT", CODE("sti\nhlt\nnop\ncli"), 2);
 	/* The frame IRETs into IF = 1: no shadow. */
-	expect_at("IRET with IF has no shadow", CODE("pushl $0x202\npushl $8\npushl $1f\niretl\n1: nop\nnop\ncli"), 13);
+	expect_at("IRET with IF has no shadow",
+		  CODE("pushl $0x202\npushl $8\npushl $1f\niretl\n1: nop\nnop\ncli"), 13);
 }
 
 static void halt(void)

@@ -1,6 +1,6 @@
 /*
- * x87 and MMX as the system sees them: #NM by TS and EM, #MF, the environment, FNSAVE and FXSAVE, exact
- * results of a few operations. SDM: "x87 FPU Exception Handling", "CR0".
+ * x87 and MMX as the system sees them: #NM by TS and EM, #MF, the environment, FNSAVE and FXSAVE,
+ * exact results of a few operations. SDM: "x87 FPU Exception Handling", "CR0".
  */
 #include "lib/guest.h"
 
@@ -59,9 +59,10 @@ static void arithmetic(void)
 	c = fp(CODE("fildl (%ebx)\nfld1\nfaddp\nfsqrt\nfistpl (%ebx)"));
 	check_eq(*(u32 *)area, 3, "sqrt(7 + 1) rounded");
 	*(u32 *)area = -5;
-	c = fp(CODE("fildl (%ebx)\nfabs\nfistpl 4(%ebx)\nfldz\nfld1\nfcomi %st(1),%st\nsetb %al\nseta %ah\nfucompp"));
+	c = fp(CODE("fildl (%ebx)\nfabs\nfistpl 4(%ebx)\nfldz\nfld1\nfcomi %st(1),%st\nsetb "
+		    "%al\nseta %ah\nfucompp"));
 	report(*(u32 *)(area + 4) == 5 && (c.eax & 0xffff) == 0x100, "FABS, FCOMI");
-	*(u16 *)area = 0xf7f; /* round towards zero */
+	*(u16 *)area = 0xf7f;		 /* round towards zero */
 	*(u32 *)(area + 4) = 0x402ccccd; /* 2.7f */
 	c = fp(CODE("fldcw (%ebx)\nflds 4(%ebx)\nfistpl 8(%ebx)\nfninit"));
 	check_eq(*(u32 *)(area + 8), 2, "rounding control");
@@ -70,7 +71,8 @@ static void arithmetic(void)
 	c = fp(CODE("fninit\nfldz\nfldpi\nfld1\nfxch %st(2)\nfnstsw %ax\nfstpl (%ebx)"));
 	report((c.eax >> 11 & 7) == 5 && *(u32 *)(area + 4) == 0, "stack top and FXCH");
 	*(u32 *)area = 0x3fc00000; /* 1.5f */
-	c = fp(CODE("fninit\nflds (%ebx)\nfbstp 16(%ebx)\nfldl2e\nfldlg2\nfprem\nfstp %st(0)\nfstp %st(0)"));
+	c = fp(CODE("fninit\nflds (%ebx)\nfbstp 16(%ebx)\nfldl2e\nfldlg2\nfprem\nfstp %st(0)\nfstp "
+		    "%st(0)"));
 	report(area[16] == 2 && area[25] == 0, "FBSTP");
 }
 
@@ -84,7 +86,8 @@ static void errors(void)
 	report((c.eax & 0x8084) == 0x8084, "ES, B and ZE in the status word");
 	c = fp(CODE("movw $0x37b,(%ebx)\nfninit\nfldcw (%ebx)\nfld1\nfldz\nfdivrp\nfninit\nfwait"));
 	expect_done(&c, "FNINIT drops a pending error");
-	c = fp(CODE("movw $0x37b,(%ebx)\nfninit\nfldcw (%ebx)\nfld1\nfldz\nfdivrp\nmovd %eax,%mm0"));
+	c = fp(CODE(
+		"movw $0x37b,(%ebx)\nfninit\nfldcw (%ebx)\nfld1\nfldz\nfdivrp\nmovd %eax,%mm0"));
 	sdm_only("TCG does not look for #MF in MMX instructions");
 	expect(&c, "#MF with the next MMX instruction", MF, 0, 15);
 	(void)fp(CODE("fnclex\nfninit"));
@@ -94,17 +97,22 @@ static void states(void)
 {
 	struct context c;
 
-	c = fp(CODE("fninit\nfld1\nfldpi\nfnsave (%ebx)\nfnstsw %ax\nfrstor (%ebx)\nfstpt 128(%ebx)"));
+	c = fp(CODE(
+		"fninit\nfld1\nfldpi\nfnsave (%ebx)\nfnstsw %ax\nfrstor (%ebx)\nfstpt 128(%ebx)"));
 	report(!(c.eax & 0xffff), "FNSAVE leaves the unit initialized");
-	report(*(u16 *)(area + 4) == 0x3000 && !memcmp(area + 128, "\x35\xc2\x68\x21\xa2\xda\x0f\xc9\x00\x40", 10), "FRSTOR brings it back");
+	report(*(u16 *)(area + 4) == 0x3000 &&
+		       !memcmp(area + 128, "\x35\xc2\x68\x21\xa2\xda\x0f\xc9\x00\x40", 10),
+	       "FRSTOR brings it back");
 	check_eq(*(u16 *)(area + 8), 0x0fff, "tag word: two in use");
 	write_cr4(read_cr4() | CR4_OSFXSR);
 	memset(area, 0, sizeof(area)); /* FXSAVE leaves the reserved bytes alone */
 	memset(area2, 0, sizeof(area2));
-	c = fp(CODE("fninit\nfld1\nfldpi\nmovl $0x11223344,%eax\nmovd %eax,%xmm3\nfxsave (%ebx)\nfninit\npxor %xmm3,%xmm3\n"
+	c = fp(CODE("fninit\nfld1\nfldpi\nmovl $0x11223344,%eax\nmovd %eax,%xmm3\nfxsave "
+		    "(%ebx)\nfninit\npxor %xmm3,%xmm3\n"
 		    "fxrstor (%ebx)\nfxsave (%ecx)\nmovd %xmm3,%edx"));
 	report(c.vector == DONE && c.edx == 0x11223344, "FXSAVE and FXRSTOR");
-	report(!memcmp(area, area2, 6) && !memcmp(area + 24, area2 + 24, 264), "FXSAVE again gives the same image");
+	report(!memcmp(area, area2, 6) && !memcmp(area + 24, area2 + 24, 264),
+	       "FXSAVE again gives the same image");
 	check_eq(area[4], 0xc0, "abridged tag word");
 	c = kernel_context(CODE("fxsave (%ebx)"));
 	c.ebx = (u32)area + 8;
@@ -114,7 +122,8 @@ static void states(void)
 	c = fp(CODE("fxrstor (%ebx)"));
 	sdm_only("TCG ignores reserved MXCSR bits");
 	expect(&c, "FXRSTOR with reserved MXCSR bits", GP, 0, 0);
-	c = fp(CODE("fninit\nmovl $0x12345678,%eax\nmovd %eax,%mm5\nfnstenv (%ebx)\nemms\nfnstenv 32(%ebx)"));
+	c = fp(CODE("fninit\nmovl $0x12345678,%eax\nmovd %eax,%mm5\nfnstenv (%ebx)\nemms\nfnstenv "
+		    "32(%ebx)"));
 	report(*(u16 *)(area + 8) != 0xffff, "an MMX instruction marks the registers as used");
 	check_eq(*(u16 *)(area + 32 + 8), 0xffff, "EMMS empties the tags");
 }

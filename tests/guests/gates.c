@@ -11,7 +11,8 @@ static void direct_far(void)
 {
 	struct context c;
 
-	c = kernel_context(CODE("lcall $8,$1f\nmovl $5,%ebx\njmp 2f\n1: movl (%esp),%eax\nmovl 4(%esp),%ecx\nlret\n2: nop"));
+	c = kernel_context(CODE("lcall $8,$1f\nmovl $5,%ebx\njmp 2f\n1: movl (%esp),%eax\nmovl "
+				"4(%esp),%ecx\nlret\n2: nop"));
 	run(&c);
 	expect_done(&c, "far call and return in ring 0");
 	report(c.eax == c.start + 7 && c.ecx == KCODE && c.ebx == 5, "far call pushes CS and EIP");
@@ -49,7 +50,8 @@ static void direct_far(void)
 static void call_gates(void)
 {
 	struct context c;
-	u32 target = CODE("movl %esp,%eax\nmovl (%esp),%ebx\nmovl 4(%esp),%ecx\nmovl 8(%esp),%edx\nmovl 12(%esp),%esi\n"
+	u32 target = CODE("movl %esp,%eax\nmovl (%esp),%ebx\nmovl 4(%esp),%ecx\nmovl "
+			  "8(%esp),%edx\nmovl 12(%esp),%esi\n"
 			  "movl 16(%esp),%edi\nmovl 20(%esp),%ebp");
 
 	gdt[GATE / 8] = make_gate(KCODE, target, GATE386 | DPL3, 2);
@@ -66,7 +68,8 @@ static void call_gates(void)
 	/* Back with RETF 8: both stacks release the parameters. */
 	target = CODE("lret $8");
 	gdt[GATE / 8] = make_gate(KCODE, target, GATE386 | DPL3, 2);
-	c = user_context(CODE("pushl $0xaaaa\npushl $0xbbbb\nlcall $0x63,$0\nmovl %cs,%eax\nmovl %ss,%ebx"));
+	c = user_context(
+		CODE("pushl $0xaaaa\npushl $0xbbbb\nlcall $0x63,$0\nmovl %cs,%eax\nmovl %ss,%ebx"));
 	esp = c.esp;
 	run(&c);
 	expect_done(&c, "call gate and RETF n");
@@ -96,8 +99,9 @@ static void call_gates(void)
 	run(&c);
 	expect(&c, "gate to a null selector", GP, 0, 0);
 	/* Leaving ring 0 clears data segments that ring 3 may not have. */
-	gdt[GATE / 8] = make_gate(KCODE, CODE("movw $0x10,%ax\nmovw %ax,%fs\nmovw $0x23,%ax\nmovw %ax,%gs\nlret"),
-				  GATE386 | DPL3, 0);
+	gdt[GATE / 8] = make_gate(
+		KCODE, CODE("movw $0x10,%ax\nmovw %ax,%fs\nmovw $0x23,%ax\nmovw %ax,%gs\nlret"),
+		GATE386 | DPL3, 0);
 	c = user_context(CODE("lcall $0x63,$0"));
 	run(&c);
 	expect_done(&c, "far return to ring 3");
@@ -107,7 +111,8 @@ static void call_gates(void)
 /* IRET with a hand-made frame: EIP, CS, EFLAGS [, ESP, SS]. */
 static struct context iret_with(u32 cs, u32 eip, u32 flags, u32 esp, u32 ss)
 {
-	struct context c = kernel_context(CODE("pushl %edx\npushl %ecx\npushl %ebx\npushl %eax\npushl %esi\niretl"));
+	struct context c = kernel_context(
+		CODE("pushl %edx\npushl %ecx\npushl %ebx\npushl %eax\npushl %esi\niretl"));
 
 	c.edx = ss;
 	c.ecx = esp;
@@ -125,7 +130,8 @@ static void iret(void)
 
 	c = iret_with(UCODE, landing, 2 | CF_ | ZF_, user_stack_top - 64, UDATA);
 	expect_done(&c, "IRET to ring 3");
-	report(c.cs == UCODE && c.ss == UDATA && c.edi == (2 | CF_ | ZF_), "CS, SS and EFLAGS of ring 3");
+	report(c.cs == UCODE && c.ss == UDATA && c.edi == (2 | CF_ | ZF_),
+	       "CS, SS and EFLAGS of ring 3");
 	c = iret_with(UCODE, landing, 2 | IOPL_ | DF_, user_stack_top - 64, UDATA);
 	check_eq(c.edi, 2 | IOPL_ | DF_, "ring 0 may set IOPL and DF");
 	c = iret_with(KCODE, landing, 2 | OF_ | ID_, 0, 0);
@@ -144,14 +150,16 @@ static void iret(void)
 	c = iret_with(SEG | 3, landing, 2, user_stack_top, UDATA);
 	expect(&c, "IRET to an absent segment", NP, SEG, 5);
 	/* In ring 3 IRET cannot change IF or IOPL, nor enter ring 0. */
-	c = user_context(CODE("pushl $0x3202\npushl $0x1b\npushl $1f\niretl\n1: pushfl\npopl %eax"));
+	c = user_context(
+		CODE("pushl $0x3202\npushl $0x1b\npushl $1f\niretl\n1: pushfl\npopl %eax"));
 	run(&c);
 	expect_done(&c, "IRET in ring 3");
 	check_eq(c.eax & (IF_ | IOPL_), 0, "IF and IOPL stay as they were");
 	c = user_context(CODE("pushl $2\npushl $8\npushl $0\niretl"));
 	run(&c);
 	expect(&c, "IRET in ring 3 to ring 0", GP, 8, 6);
-	c = user_context(CODE("pushl $0x20002\npushl $0x1b\npushl $1f\niretl\n1: pushfl\npopl %eax"));
+	c = user_context(
+		CODE("pushl $0x20002\npushl $0x1b\npushl $1f\niretl\n1: pushfl\npopl %eax"));
 	run(&c);
 	sdm_only("TCG enters virtual-8086 mode from any ring");
 	expect_done(&c, "IRET in ring 3 with VM in the image");
@@ -162,7 +170,8 @@ static void iret(void)
 	memcpy((void *)0x7000, "\x66\x9c\x66\x58\xcd\x7f", 6);
 	c.esi = 0x7000;
 	run(&c);
-	report(c.vector == DONE && c.eip == 0x7006 && (c.eax & 0xffff) == 0x43, "IRETW to a 16-bit segment");
+	report(c.vector == DONE && c.eip == 0x7006 && (c.eax & 0xffff) == 0x43,
+	       "IRETW to a 16-bit segment");
 }
 
 void guest_main(void)

@@ -1,6 +1,7 @@
 /*
- * Memory-mapped registers reached by every kind of instruction (the local APIC's are the subject), MMIO from
- * user pages and through other mappings, REP from MMIO, ports of all sizes, INS and OUTS, and the A20 gate.
+ * Memory-mapped registers reached by every kind of instruction (the local APIC's are the subject),
+ * MMIO from user pages and through other mappings, REP from MMIO, ports of all sizes, INS and OUTS,
+ * and the A20 gate.
  */
 #include "lib/guest.h"
 
@@ -34,22 +35,28 @@ static void forms(void)
 	check_eq(c.edx, 0x12000000, "MOV to and from a register");
 	c = mmio(CODE("movl $0x34000000,(%ebx)\nmovl (%ebx),%edx"), ICR2, 0);
 	check_eq(c.edx, 0x34000000, "MOV of an immediate");
-	c = mmio(CODE("movl %eax,(%ebx)\norl $0x01000000,(%ebx)\naddl $0x02000000,(%ebx)\nmovl (%ebx),%edx"), ICR2, 0x10000000);
+	c = mmio(CODE("movl %eax,(%ebx)\norl $0x01000000,(%ebx)\naddl $0x02000000,(%ebx)\nmovl "
+		      "(%ebx),%edx"),
+		 ICR2, 0x10000000);
 	check_eq(c.edx, 0x13000000, "OR and ADD to memory");
 	c = mmio(CODE("xchgl %eax,(%ebx)"), ICR2, 0x55000000);
 	report(c.eax == 0x13000000 && reg_value(ICR2) == 0x55000000, "XCHG");
 	c = mmio(CODE("pushl (%ebx)\npopl %edx\npushl $0x66000000\npopl (%ebx)"), ICR2, 0);
 	report(c.edx == 0x55000000 && reg_value(ICR2) == 0x66000000, "PUSH from and POP to MMIO");
 	c = mmio(CODE("movsl"), ICR2, 0);
-	report(buffer[0] == 0x66000000 && c.esi == APIC + ICR2 + 4 && c.edi == (u32)&buffer[1], "MOVS from MMIO");
+	report(buffer[0] == 0x66000000 && c.esi == APIC + ICR2 + 4 && c.edi == (u32)&buffer[1],
+	       "MOVS from MMIO");
 	c = mmio(CODE("xchgl %esi,%edi\nmovl $0x77000000,(%esi)\nmovsl"), ICR2, 0);
 	check_eq(reg_value(ICR2), 0x77000000, "MOVS to MMIO");
 	c = mmio(CODE("movl %ebx,%edi\nstosl"), ICR2, 0x21000000);
 	check_eq(reg_value(ICR2), 0x21000000, "STOS to MMIO");
-	c = mmio(CODE("cmpl (%ebx),%eax\nsete %cl\ntestl $0x01000000,(%ebx)\nsetnz %ch"), ICR2, 0x21000000);
+	c = mmio(CODE("cmpl (%ebx),%eax\nsete %cl\ntestl $0x01000000,(%ebx)\nsetnz %ch"), ICR2,
+		 0x21000000);
 	check_eq(c.ecx & 0xffff, 0x101, "CMP and TEST with MMIO");
-	c = mmio(CODE("movl $3,%edx\nimull (%ebx),%edx\nimull $5,(%ebx),%ecx\nbsfl (%ebx),%ebp"), VERSION, 0);
-	report(c.edx == 3 * reg_value(VERSION) && c.ecx == 5 * reg_value(VERSION), "IMUL from MMIO");
+	c = mmio(CODE("movl $3,%edx\nimull (%ebx),%edx\nimull $5,(%ebx),%ecx\nbsfl (%ebx),%ebp"),
+		 VERSION, 0);
+	report(c.edx == 3 * reg_value(VERSION) && c.ecx == 5 * reg_value(VERSION),
+	       "IMUL from MMIO");
 	c = mmio(CODE("jmp 1f\n1: addl (%ebx),%eax\nsubl (%ebx),%eax"), VERSION, 0x1000);
 	check_eq(c.eax, 0x1000, "ADD and SUB from MMIO");
 	c = mmio(CODE("movl $4,%ecx\nrep movsl"), VERSION, 0);
@@ -58,7 +65,8 @@ static void forms(void)
 	check_eq(c.edx, 0x23000000, "BTS on MMIO");
 	c = mmio(CODE("lock orl $0x40000000,(%ebx)\nlock xaddl %eax,(%ebx)"), ICR2, 0x01000000);
 	report(c.eax == 0x63000000 && reg_value(ICR2) == 0x64000000, "LOCKed operations on MMIO");
-	c = mmio(CODE("call *1f\njmp 2f\n1: .long 3f\n3: movl (%ebx),%eax\nret\n2: nop"), VERSION, 0);
+	c = mmio(CODE("call *1f\njmp 2f\n1: .long 3f\n3: movl (%ebx),%eax\nret\n2: nop"), VERSION,
+		 0);
 	check_eq(c.eax, reg_value(VERSION), "MMIO inside a called function");
 	/* The same instruction on RAM and on MMIO in turn. */
 	bool ok = true;
@@ -82,7 +90,8 @@ static void mapped(void)
 	map(0, APIC, PTE_P | PTE_W | PTE_U | PTE_PCD);
 	c = user_context(CODE("movl $0x42000000,0x40000310\nmovl 0x40000030,%eax"));
 	run(&c);
-	report(c.vector == DONE && c.eax == reg_value(VERSION) && reg_value(ICR2) == 0x42000000, "MMIO mapped for ring 3");
+	report(c.vector == DONE && c.eax == reg_value(VERSION) && reg_value(ICR2) == 0x42000000,
+	       "MMIO mapped for ring 3");
 	map(0, (u32)frames[0], PTE_P | PTE_W | PTE_U);
 	*(u32 *)(frames[0] + 0x30) = 0x5555;
 	c = user_context(c.start);
@@ -112,7 +121,8 @@ static void ports(void)
 	check_eq(inw(0xcfc), inl(0xcfc) & 0xffff, "word of a dword port");
 	check_eq(inb(0xcfd), inl(0xcfc) >> 8 & 0xff, "byte of a dword port");
 	outl(0xcf8, 0);
-	c = kernel_context(CODE("movw $0x3ff,%dx\nmovb $0x5a,%al\noutb %al,%dx\nxorl %eax,%eax\ninb %dx,%al"));
+	c = kernel_context(
+		CODE("movw $0x3ff,%dx\nmovb $0x5a,%al\noutb %al,%dx\nxorl %eax,%eax\ninb %dx,%al"));
 	run(&c);
 	check_eq(c.eax, 0x5a, "UART scratch register");
 	c = kernel_context(CODE("rep outsb"));
@@ -120,7 +130,8 @@ static void ports(void)
 	c.esi = (u32)bytes;
 	c.ecx = 8;
 	run(&c);
-	report(c.vector == DONE && c.ecx == 0 && c.esi == (u32)bytes + 8 && inb(0x3ff) == 0x88, "REP OUTSB");
+	report(c.vector == DONE && c.ecx == 0 && c.esi == (u32)bytes + 8 && inb(0x3ff) == 0x88,
+	       "REP OUTSB");
 	c = kernel_context(CODE("rep insb"));
 	c.edx = 0x3ff;
 	c.edi = (u32)bytes;
@@ -132,7 +143,8 @@ static void ports(void)
 	run(&c);
 	check_eq(c.eax, 0xffffff88, "IN to AL keeps the rest of EAX");
 	check_eq(inb(0x2f7), 0xff, "a port with nothing behind it");
-	/* INS into an absent page: the port must not be read in vain twice; ECX and EDI tell the progress. */
+	/* INS into an absent page: the port must not be read in vain twice; ECX and EDI tell the
+	 * progress. */
 	paging_enable();
 	map(0, (u32)frames[0], PTE_P | PTE_W | PTE_U);
 	map(1, 0, 0);
@@ -141,10 +153,12 @@ static void ports(void)
 	c.edi = TEST_VA + 4096 - 3;
 	c.ecx = 8;
 	run(&c);
-	report(c.vector == PF && c.ecx == 5 && c.edi == TEST_VA + 4096 && c.eip == c.start, "REP INSB into an absent page");
+	report(c.vector == PF && c.ecx == 5 && c.edi == TEST_VA + 4096 && c.eip == c.start,
+	       "REP INSB into an absent page");
 	map(1, (u32)frames[1], PTE_P | PTE_W | PTE_U);
 	run(&c);
-	report(c.vector == DONE && c.ecx == 0 && frames[1][4] == 0x88, "and on after the page came");
+	report(c.vector == DONE && c.ecx == 0 && frames[1][4] == 0x88,
+	       "and on after the page came");
 	paging_disable();
 }
 
@@ -168,15 +182,18 @@ static void wrap_around(void)
 
 	/* An effective address beyond 4 GiB comes back to 0. */
 	*(u32 *)0x600 = 0xfeed;
-	c = kernel_context(CODE("movl 0x700(%ebx),%eax\nmovl (%ebx,%ecx,4),%edx\nleal 0x700(%ebx),%esi"));
+	c = kernel_context(
+		CODE("movl 0x700(%ebx),%eax\nmovl (%ebx,%ecx,4),%edx\nleal 0x700(%ebx),%esi"));
 	c.ebx = -0x100u;
 	c.ecx = 0x700 / 4;
 	run(&c);
-	report(c.eax == 0xfeed && c.edx == 0xfeed && c.esi == 0x600, "effective addresses wrap at 4 GiB");
+	report(c.eax == 0xfeed && c.edx == 0xfeed && c.esi == 0x600,
+	       "effective addresses wrap at 4 GiB");
 	c = kernel_context(CODE("addr16 movl 0x700(%bx),%eax\nleaw 0x700(%bx),%cx"));
 	c.ebx = 0xabcdff00;
 	run(&c);
-	report(c.eax == 0xfeed && (c.ecx & 0xffff) == 0x600, "16-bit effective addresses wrap at 64 KiB");
+	report(c.eax == 0xfeed && (c.ecx & 0xffff) == 0x600,
+	       "16-bit effective addresses wrap at 64 KiB");
 	c = kernel_context(CODE("addr16 movl %eax,(%bp,%di)\naddr16 movl (%si),%edx"));
 	c.ebp = 0x10600;
 	c.edi = 0x20010;

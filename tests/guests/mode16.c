@@ -23,8 +23,8 @@ __asm__(".section .rodata\n"
 	"	ret\n"
 	"2:	movw $0xfff0, %si\n"
 	"	movw $0x20, %di\n"
-	"	movb (%si), %dl\n"       /* DS:FFF0 */
-	"	movb 0x20(%si), %dh\n"   /* wraps to DS:0010 */
+	"	movb (%si), %dl\n"     /* DS:FFF0 */
+	"	movb 0x20(%si), %dh\n" /* wraps to DS:0010 */
 	"	int $0x7f\n"
 	"sixteen_end:\n"
 
@@ -40,9 +40,9 @@ __asm__(".section .rodata\n"
 	"	movw %ax, %ds\n"
 	"	movw %ax, %ss\n"
 	"	movl $0x1000, %esp\n"
-	"	movw $0xbeef, 0x10\n"          /* at 8010 linear */
+	"	movw $0xbeef, 0x10\n" /* at 8010 linear */
 	"	movw $0x2222, %ax\n"
-	"	int $0x60\n"                   /* its handler changes CX */
+	"	int $0x60\n" /* its handler changes CX */
 	"	pushfw\n"
 	"	popw %dx\n"
 	"	pushw %cs\n"
@@ -92,7 +92,8 @@ static void protected16(void)
 	c.esp = 0x8000;
 	run(&c);
 	expect(&c, "16-bit code in a based segment", DONE, 0, sixteen_end - sixteen);
-	report((c.ebx & 0xffff) == 0x1234 && c.ecx == 0x87654321, "16-bit push and pop, 32-bit operand");
+	report((c.ebx & 0xffff) == 0x1234 && c.ecx == 0x87654321,
+	       "16-bit push and pop, 32-bit operand");
 	check_eq(c.edx & 0xff, 0x5a, "16-bit address");
 	check_eq(c.edx >> 8 & 0xff, 0xa5, "16-bit effective address wraps");
 	check_eq(c.ebp & 0xffff, 8, "16-bit CALL pushes IP");
@@ -104,8 +105,10 @@ static void stack16(void)
 	struct context c;
 
 	gdt_set(STACK16, 0x20000, 0xffff, SEG_DATA, 0);
-	c = kernel_context(CODE("movl %esp,%edx\nmovl %ss,%ecx\nmovw %ax,%ss\nmovl $0xabcd0000,%esp\npushl $0x11223344\n"
-				"movl %esp,%ebx\npopl %esi\nmovl %esp,%edi\nmovw %cx,%ss\nmovl %edx,%esp"));
+	c = kernel_context(
+		CODE("movl %esp,%edx\nmovl %ss,%ecx\nmovw %ax,%ss\nmovl $0xabcd0000,%esp\npushl "
+		     "$0x11223344\n"
+		     "movl %esp,%ebx\npopl %esi\nmovl %esp,%edi\nmovw %cx,%ss\nmovl %edx,%esp"));
 	c.eax = STACK16;
 	run(&c);
 	expect_done(&c, "32-bit push on a 16-bit stack");
@@ -122,7 +125,9 @@ static void stack16(void)
 	c.esp = 0x4000;
 	c.ebp = 0xffff1234;
 	run(&c);
-	report(c.vector == DONE && c.esp == 0x4000 && c.ebp == 0xffff1234 && (c.eax & 0xffff) == 0x3ffc, "ENTER and LEAVE on a 16-bit stack");
+	report(c.vector == DONE && c.esp == 0x4000 && c.ebp == 0xffff1234 &&
+		       (c.eax & 0xffff) == 0x3ffc,
+	       "ENTER and LEAVE on a 16-bit stack");
 	/* Faults and interrupts are delivered on it as well: the run-time only looks at SS:ESP. */
 	c = kernel_context(CODE("pushal\nud2"));
 	c.ss = STACK16;

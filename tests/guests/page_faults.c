@@ -44,11 +44,12 @@ static bool try_one(u32 pde, u32 pte, bool wp, bool user, enum access how)
 		return c.vector == DONE && (page_dir[PDE] & PTE_A) && !(page_dir[PDE] & PTE_D) &&
 		       ad == (u32)(PTE_A | (write ? PTE_D : 0));
 	}
-	/* Where the read half of an RMW faults already, the manual leaves open which half is reported. */
+	/* Where the read half of an RMW faults already, the manual leaves open which half is
+	 * reported. */
 	if (how == RMW && oracle(pde, pte, wp, user, READ) != -1)
 		c.error |= PFE_W;
-	return c.vector == PF && c.error == (u32)want && c.cr2 == VA && c.eip == (how == EXEC ? VA : c.start) &&
-	       !(test_table[PAGE] & PTE_D);
+	return c.vector == PF && c.error == (u32)want && c.cr2 == VA &&
+	       c.eip == (how == EXEC ? VA : c.start) && !(test_table[PAGE] & PTE_D);
 }
 
 static void permute(bool wp)
@@ -67,7 +68,8 @@ static void permute(bool wp)
 			for (u32 bits = 0; bits < 64 && ok; bits++) {
 				ok = try_one(bits & 7, bits >> 3, wp, user, how);
 				if (!ok)
-					check_eq(bits, -1u, "first bad combination, PDE and PTE bits");
+					check_eq(bits, -1u,
+						 "first bad combination, PDE and PTE bits");
 			}
 			report(ok, names[user][how]);
 		}

@@ -40,7 +40,8 @@ static bool try_one(u32 bits, bool user, enum access how)
 	if (want == -1)
 		return c.vector == DONE && (test_table_pae[PAGE] & PTE_A) &&
 		       !(test_table_pae[PAGE] & PTE_D) == (how != WRITE);
-	return c.vector == PF && c.error == (u32)want && c.cr2 == VA && c.eip == (how == EXEC ? VA : c.start);
+	return c.vector == PF && c.error == (u32)want && c.cr2 == VA &&
+	       c.eip == (how == EXEC ? VA : c.start);
 }
 
 static void permute(void)

@@ -1,6 +1,7 @@
 /*
- * Interruptions must not show: a computation gives the same result undisturbed, under a fast timer, with the
- * TLB flushed and its code page written by every interrupt, and single-stepped. In ring 3 and ring 0.
+ * Interruptions must not show: a computation gives the same result undisturbed, under a fast timer,
+ * with the TLB flushed and its code page written by every interrupt, and single-stepped. In ring 3
+ * and ring 0.
  */
 #include "lib/guest.h"
 
@@ -31,7 +32,8 @@ static int on_step(struct context *c)
 	return 1;
 }
 
-/* EAX: a mix of arithmetic with live flags, calls, stack, string and read-modify-write instructions. */
+/* EAX: a mix of arithmetic with live flags, calls, stack, string and read-modify-write
+ * instructions. */
 static void assemble(void)
 {
 	code = CODE("movl $0x12345678,%eax\n"
@@ -39,10 +41,12 @@ static void assemble(void)
 		    "movl %eax,%edx\nshrl $20,%edx\n"
 		    "addl %eax,(%ebx,%edx)\nadcl $0,%eax\n"
 		    "pushl %eax\nroll $7,(%esp)\ncall 2f\npopl %edx\nxorl %edx,%eax\n"
-		    "leal (%ebx),%esi\nleal 2048(%ebx),%edi\nmovl %ecx,%ebp\nmovl $5,%ecx\nrep movsl\nmovl %ebp,%ecx\n"
+		    "leal (%ebx),%esi\nleal 2048(%ebx),%edi\nmovl %ecx,%ebp\nmovl $5,%ecx\nrep "
+		    "movsl\nmovl %ebp,%ecx\n"
 		    "stc\nrcrl $1,%eax\nsbbl $3,%eax\n"
 		    "decl %ecx\njnz 1b\njmp 3f\n"
-		    "2: pushfl\nbswapl %eax\ncmpl $0x40000000,%eax\njb 4f\nnotl %eax\n4: popfl\njnc 5f\nincl %eax\n5: ret\n"
+		    "2: pushfl\nbswapl %eax\ncmpl $0x40000000,%eax\njb 4f\nnotl %eax\n4: "
+		    "popfl\njnc 5f\nincl %eax\n5: ret\n"
 		    "3: nop");
 }
 
@@ -129,10 +133,12 @@ static void long_copy(void)
 		c.edi = (u32)to;
 		c.ecx = LONG_COPY / 4;
 		run(&c);
-		ok = c.vector == DONE && c.ecx == 0 && c.esi == (u32)from + LONG_COPY && c.edi == (u32)to + LONG_COPY;
+		ok = c.vector == DONE && c.ecx == 0 && c.esi == (u32)from + LONG_COPY &&
+		     c.edi == (u32)to + LONG_COPY;
 	}
 	outb(0x21, 0xff);
-	report(ok && !memcmp(from, to, LONG_COPY) && !*(u32 *)(to + LONG_COPY), "a long REP MOVS under interrupts");
+	report(ok && !memcmp(from, to, LONG_COPY) && !*(u32 *)(to + LONG_COPY),
+	       "a long REP MOVS under interrupts");
 }
 
 void guest_main(void)

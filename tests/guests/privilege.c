@@ -25,16 +25,22 @@ static void stores(void)
 	c = user(CODE("sgdt (%ebx)\nsidt 8(%ebx)\nsldt %eax\nstr %ecx\nsmsw %edx"));
 	expect_done(&c, "SGDT, SIDT, SLDT, STR, SMSW at ring 3");
 	memcpy(&base, area + 2, 4);
-	report(base == (u32)gdt && *(u16 *)area == sizeof(gdt) - 1, "SGDT gives the guest's own table");
+	report(base == (u32)gdt && *(u16 *)area == sizeof(gdt) - 1,
+	       "SGDT gives the guest's own table");
 	memcpy(&base, area + 10, 4);
-	report(base == (u32)idt && *(u16 *)(area + 8) == sizeof(idt) - 1, "SIDT gives the guest's own table");
+	report(base == (u32)idt && *(u16 *)(area + 8) == sizeof(idt) - 1,
+	       "SIDT gives the guest's own table");
 	check_eq(c.eax & 0xffff, 0, "SLDT");
 	check_eq(c.ecx & 0xffff, TSS_SEL, "STR");
 	check_eq(c.edx & 0xffff, read_cr0() & 0xffff, "SMSW");
 	c = user(CODE("movl $-1,(%ebx)\nstr (%ebx)\nmovl $-1,%eax\nstr %ax"));
-	report(*(u32 *)area == (0xffff0000 | TSS_SEL) && c.eax == (0xffff0000 | TSS_SEL), "STR to memory and to a 16-bit register write 2 bytes");
-	c = user(CODE("movl %cs,%eax\nmovl %ss,%ecx\npushl %ds\npopl %edx\nmovl $-1,%esi\nmovw %es,%si"));
-	report(c.eax == UCODE && c.ecx == UDATA && (c.edx & 0xffff) == UDATA && c.esi == (0xffff0000 | UDATA), "selectors as ring 3 reads them");
+	report(*(u32 *)area == (0xffff0000 | TSS_SEL) && c.eax == (0xffff0000 | TSS_SEL),
+	       "STR to memory and to a 16-bit register write 2 bytes");
+	c = user(CODE(
+		"movl %cs,%eax\nmovl %ss,%ecx\npushl %ds\npopl %edx\nmovl $-1,%esi\nmovw %es,%si"));
+	report(c.eax == UCODE && c.ecx == UDATA && (c.edx & 0xffff) == UDATA &&
+		       c.esi == (0xffff0000 | UDATA),
+	       "selectors as ring 3 reads them");
 	c = user(CODE("pushfl\npopl %eax"));
 	report(!(c.eax & (IF_ | IOPL_ | VM_)) && (c.eax & 2), "PUSHF at ring 3");
 }
@@ -54,8 +60,9 @@ static void identification(void)
 	static const struct {
 		u8 bit;
 		const char *name;
-	} must[] = {{0, "FPU"}, {3, "PSE"}, {4, "TSC"}, {5, "MSR"}, {6, "PAE"}, {8, "CX8"}, {9, "APIC"}, {11, "SEP"},
-		    {13, "PGE"}, {15, "CMOV"}, {16, "PAT"}, {23, "MMX"}, {24, "FXSR"}, {25, "SSE"}, {26, "SSE2"}};
+	} must[] = {{0, "FPU"},	 {3, "PSE"},  {4, "TSC"},   {5, "MSR"},	 {6, "PAE"},
+		    {8, "CX8"},	 {9, "APIC"}, {11, "SEP"},  {13, "PGE"}, {15, "CMOV"},
+		    {16, "PAT"}, {23, "MMX"}, {24, "FXSR"}, {25, "SSE"}, {26, "SSE2"}};
 
 	for (u32 i = 0; i < ARRAY_LEN(must); i++)
 		report(r[3] >> must[i].bit & 1, must[i].name);
@@ -65,7 +72,8 @@ static void identification(void)
 	cpuid(0, r);
 	cpuid(0, s);
 	report(!memcmp(r, s, sizeof(r)), "CPUID is constant");
-	c = kernel_context(CODE("pushfl\npopl %eax\nxorl $0x200000,%eax\npushl %eax\npopfl\npushfl\npopl %ecx\nxorl %ecx,%eax"));
+	c = kernel_context(CODE("pushfl\npopl %eax\nxorl $0x200000,%eax\npushl "
+				"%eax\npopfl\npushfl\npopl %ecx\nxorl %ecx,%eax"));
 	run(&c);
 	check_eq(c.eax & ID_, 0, "EFLAGS.ID toggles");
 }
@@ -137,16 +145,21 @@ static void sysenter(void)
 	c.ecx = 0x11;
 	c.edx = 0x22;
 	run(&c);
-	report(c.vector == DONE && c.eax == KCODE && c.esi == KDATA && c.edi == kernel_stack_top - 256, "SYSENTER enters ring 0");
-	report(!(c.ebp & IF_) && (c.ebp & CF_) && c.ecx == 0x11 && c.edx == 0x22, "SYSENTER clears IF and keeps the rest");
+	report(c.vector == DONE && c.eax == KCODE && c.esi == KDATA &&
+		       c.edi == kernel_stack_top - 256,
+	       "SYSENTER enters ring 0");
+	report(!(c.ebp & IF_) && (c.ebp & CF_) && c.ecx == 0x11 && c.edx == 0x22,
+	       "SYSENTER clears IF and keeps the rest");
 	/* And back: SYSEXIT to ECX:EDX with CS + 16, SS + 24. */
 	wrmsr(MSR_EIP, CODE("sysexit"));
-	c = user_context(CODE("movl $1f,%edx\nmovl %esp,%ecx\nsysenter\nnop\n1: movl %cs,%eax\nmovl %ss,%esi"));
+	c = user_context(CODE(
+		"movl $1f,%edx\nmovl %esp,%ecx\nsysenter\nnop\n1: movl %cs,%eax\nmovl %ss,%esi"));
 	u32 esp = c.esp;
 
 	run(&c);
 	expect_done(&c, "SYSENTER and SYSEXIT");
-	report(c.cs == UCODE && c.eax == UCODE && c.esi == UDATA && c.esp == esp, "SYSEXIT returns to ring 3");
+	report(c.cs == UCODE && c.eax == UCODE && c.esi == UDATA && c.esp == esp,
+	       "SYSEXIT returns to ring 3");
 	bool ok = true;
 
 	for (u32 i = 0; i < 500 && ok; i++) {

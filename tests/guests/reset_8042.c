@@ -1,4 +1,5 @@
-/* Reset by the keyboard controller: FEh to port 64h pulses the reset line. With -no-reboot the VMM must end; coming back is the failure. */
+/* Reset by the keyboard controller: FEh to port 64h pulses the reset line. With -no-reboot the VMM
+ * must end; coming back is the failure. */
 #include "lib/guest.h"
 
 void guest_main(void)

@@ -1,4 +1,5 @@
-/* Reset by the chip set: a hard reset through CF9h. With -no-reboot the VMM must end; coming back is the failure. */
+/* Reset by the chip set: a hard reset through CF9h. With -no-reboot the VMM must end; coming back
+ * is the failure. */
 #include "lib/guest.h"
 
 void guest_main(void)

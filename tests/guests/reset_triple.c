@@ -1,4 +1,5 @@
-/* Reset by a triple fault: an exception with an empty IDT. With -no-reboot the VMM must end; coming back is the failure. */
+/* Reset by a triple fault: an exception with an empty IDT. With -no-reboot the VMM must end; coming
+ * back is the failure. */
 #include "lib/guest.h"
 
 void guest_main(void)

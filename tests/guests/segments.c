@@ -93,7 +93,8 @@ static struct context through_fs(u32 code, u16 sel, u32 offset)
 
 static void limits(void)
 {
-	u32 rd = CODE("movl %fs:(%ebx),%eax"), wr = CODE("movl %eax,%fs:(%ebx)"), rb = CODE("movb %fs:(%ebx),%al");
+	u32 rd = CODE("movl %fs:(%ebx),%eax"), wr = CODE("movl %eax,%fs:(%ebx)"),
+	    rb = CODE("movb %fs:(%ebx),%al");
 	struct context c;
 
 	for (u32 i = 0; i < sizeof(area); i++)
@@ -164,8 +165,9 @@ static void stack_limit(void)
 	struct context c;
 
 	gdt_set(S1, (u32)area, 0x7f, SEG_DATA, SEG_B);
-	c = kernel_context(CODE("movl %esp,%edx\nmovl %ss,%ecx\nmovw %ax,%ss\nmovl $0x40,%esp\npushl $0x55\n"
-				"movl (%esp),%ebx\nmovw %cx,%ss\nmovl %edx,%esp"));
+	c = kernel_context(
+		CODE("movl %esp,%edx\nmovl %ss,%ecx\nmovw %ax,%ss\nmovl $0x40,%esp\npushl $0x55\n"
+		     "movl (%esp),%ebx\nmovw %cx,%ss\nmovl %edx,%esp"));
 	c.eax = S1;
 	run(&c);
 	expect_done(&c, "push in a based stack segment");
@@ -241,8 +243,9 @@ static void code_limit(void)
 /* Descriptor caches: a descriptor changed in memory has no effect until it is loaded again. */
 static void hidden_part(void)
 {
-	struct context c = kernel_context(CODE("movw %ax,%fs\nmovb %fs:0,%cl\nmovl %edx,(%ebx)\nmovb %fs:0,%ch\n"
-					       "movw %ax,%fs\nmovb %fs:0,%dl"));
+	struct context c = kernel_context(
+		CODE("movw %ax,%fs\nmovb %fs:0,%cl\nmovl %edx,(%ebx)\nmovb %fs:0,%ch\n"
+		     "movw %ax,%fs\nmovb %fs:0,%dl"));
 	u64 moved = make_segment((u32)area + 16, 0xfffff, SEG_DATA, SEG_G | SEG_B);
 
 	gdt_set(S1, (u32)area, 0xfffff, SEG_DATA, SEG_G | SEG_B);
@@ -281,7 +284,8 @@ static void ldt(void)
 
 static void queries(void)
 {
-	struct context c = kernel_context(CODE("larl %eax,%ecx\nsetz %bl\nlsll %eax,%edx\nsetz %bh"));
+	struct context c =
+		kernel_context(CODE("larl %eax,%ecx\nsetz %bl\nlsll %eax,%edx\nsetz %bh"));
 
 	gdt_set(S1, 0x1234, 0x12345, SEG_DATA, SEG_G | SEG_B);
 	c.eax = S1;
@@ -289,12 +293,14 @@ static void queries(void)
 	check_eq(c.ecx & 0xf0ff00, 0x00c09300, "LAR"); /* bits 16-19 are undefined */
 	check_eq(c.edx, 0x12345fff, "LSL expands a page-granular limit");
 	check_eq(c.ebx & 0xffff, 0x101, "LAR and LSL set ZF");
-	c = kernel_context(CODE("larl %eax,%ecx\nsetz %bl\nverr %ax\nsetz %bh\nverw %ax\nsetz %al"));
+	c = kernel_context(
+		CODE("larl %eax,%ecx\nsetz %bl\nverr %ax\nsetz %bh\nverw %ax\nsetz %al"));
 	c.eax = GDT_ENTRIES * 8;
 	c.ecx = 5;
 	c.ebx = -1u;
 	run(&c);
-	report(c.ecx == 5 && !(c.ebx & 0xffff) && !(c.eax & 0xff), "LAR, VERR and VERW of a bad selector clear ZF");
+	report(c.ecx == 5 && !(c.ebx & 0xffff) && !(c.eax & 0xff),
+	       "LAR, VERR and VERW of a bad selector clear ZF");
 	c = user_context(CODE("verr %ax\nsetz %bl\nverw %ax\nsetz %bh\nverr %cx\nsetz %dl"));
 	c.eax = UCODE;
 	c.ecx = KDATA;

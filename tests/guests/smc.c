@@ -1,6 +1,6 @@
 /*
- * Self-modifying code. x86 promises that a write to code is seen by the next jump at the latest, and
- * processors since the P6 that it is seen at once; by any mapping. SDM: "Self-Modifying Code".
+ * Self-modifying code. x86 promises that a write to code is seen by the next jump at the latest,
+ * and processors since the P6 that it is seen at once; by any mapping. SDM: "Self-Modifying Code".
  * All tests jump or are far enough from the write to be safe by the older rule, except where said.
  */
 #include "lib/guest.h"
@@ -50,7 +50,8 @@ static void between_runs(void)
 /* The write and the code written are in one stretch of straight code. */
 static void same_block(void)
 {
-	struct context c = kernel_context(CODE("movb $0x42,9f+1\nnop\nnop\n9: movb $0x11,%al\nnop"));
+	struct context c =
+		kernel_context(CODE("movb $0x42,9f+1\nnop\nnop\n9: movb $0x11,%al\nnop"));
 
 	run(&c);
 	check_eq((u8)c.eax, 0x42, "write to an instruction ahead in the same block");
@@ -58,11 +59,13 @@ static void same_block(void)
 	run(&c);
 	check_eq((u8)c.eax, 0x42, "write to an instruction behind a jump");
 	/* A loop that increments its own immediate. */
-	c = kernel_context(CODE("movl $50,%ecx\nxorl %edx,%edx\n8: movl $1,%eax\naddl %eax,%edx\nincl 8b+1\nloop 8b"));
+	c = kernel_context(CODE("movl $50,%ecx\nxorl %edx,%edx\n8: movl $1,%eax\naddl "
+				"%eax,%edx\nincl 8b+1\nloop 8b"));
 	run(&c);
 	check_eq(c.edx, 50 * 51 / 2, "a loop that changes its own immediate");
 	/* An instruction that overwrites itself runs to its end as it was. */
-	c = kernel_context(CODE("movl $0x90909090,9f\nmovl $5,%eax\njmp 9f\n9: int3\nint3\nint3\nint3"));
+	c = kernel_context(
+		CODE("movl $0x90909090,9f\nmovl $5,%eax\njmp 9f\n9: int3\nint3\nint3\nint3"));
 	run(&c);
 	expect_done(&c, "breakpoints overwritten with NOPs");
 	c = kernel_context(CODE("movl $9f,%edi\nmovl $0xcc,%eax\nmovl $1,%ecx\n9: rep stosb\nnop"));
@@ -85,7 +88,8 @@ static void rep_over_code(void)
 	c = kernel_context((u32)code + 64);
 	c.eax = 77;
 	run(&c);
-	report(c.vector == DONE && c.eax == 77 && c.eip == c.start + 2, "REP STOS over code is seen");
+	report(c.vector == DONE && c.eax == 77 && c.eip == c.start + 2,
+	       "REP STOS over code is seen");
 	put_mov(code + 4096, 5);
 	(void)call_code((u32)code + 4096);
 	put_mov(frames[5], 6);
@@ -149,9 +153,9 @@ static void alias(void)
 static void mixed_page(void)
 {
 	static const u8 counter[] = {
-		0xb9, 0x10, 0x27, 0, 0,       /* mov $10000,%ecx */
-		0xff, 0x05, 0, 0, 0, 0,       /* 1: incl data */
-		0xe2, 0xf8,                   /* loop 1b */
+		0xb9, 0x10, 0x27, 0, 0,	   /* mov $10000,%ecx */
+		0xff, 0x05, 0,	  0, 0, 0, /* 1: incl data */
+		0xe2, 0xf8,		   /* loop 1b */
 		0xcd, 0x7f,
 	};
 	u32 *data = (u32 *)(code + 2048);

@@ -1,6 +1,7 @@
 /*
- * SSE as the system sees it: CR4.OSFXSR, #NM, #XM and #UD without OSXMMEXCPT, alignment, MXCSR, faults that
- * leave registers alone, and a sample of results. SDM: "SIMD Floating-Point Exception (#XM)".
+ * SSE as the system sees it: CR4.OSFXSR, #NM, #XM and #UD without OSXMMEXCPT, alignment, MXCSR,
+ * faults that leave registers alone, and a sample of results. SDM: "SIMD Floating-Point Exception
+ * (#XM)".
  */
 #include "lib/guest.h"
 
@@ -49,7 +50,9 @@ static void alignment(void)
 	c = sse(CODE("addps (%ebx),%xmm0"), 8);
 	sdm_only("TCG of 7.2 does not check the alignment");
 	expect(&c, "ADDPS from a misaligned address", GP, 0, 0);
-	c = sse(CODE("movups (%ebx),%xmm0\nmovups %xmm0,4(%ebx)\nmovdqu 1(%ebx),%xmm1\nlddqu 3(%ebx),%xmm1"), 1);
+	c = sse(CODE("movups (%ebx),%xmm0\nmovups %xmm0,4(%ebx)\nmovdqu 1(%ebx),%xmm1\nlddqu "
+		     "3(%ebx),%xmm1"),
+		1);
 	expect_done(&c, "MOVUPS and MOVDQU take any address");
 	c = sse(CODE("addss (%ebx),%xmm0\nmovss (%ebx),%xmm1\nmovsd (%ebx),%xmm2"), 2);
 	expect_done(&c, "scalars take any address");
@@ -80,7 +83,9 @@ static void exceptions(void)
 	c = sse(CODE("ldmxcsr 32(%ebx)"), 0);
 	sdm_only("TCG ignores reserved MXCSR bits");
 	expect(&c, "LDMXCSR of reserved bits", GP, 0, 0);
-	c = sse(CODE("ldmxcsr 36(%ebx)\nmovss (%ebx),%xmm0\ndivss 16(%ebx),%xmm0\nmovd %xmm0,%eax\nstmxcsr 40(%ebx)\nldmxcsr 36(%ebx)"), 0);
+	c = sse(CODE("ldmxcsr 36(%ebx)\nmovss (%ebx),%xmm0\ndivss 16(%ebx),%xmm0\nmovd "
+		     "%xmm0,%eax\nstmxcsr 40(%ebx)\nldmxcsr 36(%ebx)"),
+		0);
 	report(c.eax == 0x7f800000 && (data[10] & 4), "masked: infinity and the flag");
 }
 
@@ -90,20 +95,29 @@ static void results(void)
 
 	for (u32 i = 0; i < 8; i++)
 		data[i] = 0x01020304 * (i + 1);
-	c = sse(CODE("movdqa (%ebx),%xmm0\npaddd 16(%ebx),%xmm0\nmovdqa %xmm0,64(%ebx)\npshufd $0x1b,%xmm0,%xmm1\nmovd %xmm1,%eax\n"
-		     "pmovmskb %xmm0,%ecx\npcmpeqb %xmm2,%xmm2\npmovmskb %xmm2,%edx"), 0);
+	c = sse(CODE("movdqa (%ebx),%xmm0\npaddd 16(%ebx),%xmm0\nmovdqa %xmm0,64(%ebx)\npshufd "
+		     "$0x1b,%xmm0,%xmm1\nmovd %xmm1,%eax\n"
+		     "pmovmskb %xmm0,%ecx\npcmpeqb %xmm2,%xmm2\npmovmskb %xmm2,%edx"),
+		0);
 	report(data[16] == data[0] + data[4] && data[19] == data[3] + data[7], "PADDD");
 	report(c.eax == data[19] && c.edx == 0xffff, "PSHUFD, PCMPEQB, PMOVMSKB");
 	data[0] = 3;
-	c = sse(CODE("cvtsi2sdl (%ebx),%xmm0\nsqrtsd %xmm0,%xmm0\nmulsd %xmm0,%xmm0\ncvtsd2si %xmm0,%eax\ncomisd %xmm0,%xmm0\nsete %cl"), 0);
+	c = sse(CODE("cvtsi2sdl (%ebx),%xmm0\nsqrtsd %xmm0,%xmm0\nmulsd %xmm0,%xmm0\ncvtsd2si "
+		     "%xmm0,%eax\ncomisd %xmm0,%xmm0\nsete %cl"),
+		0);
 	report(c.eax == 3 && (c.ecx & 0xff) == 1, "CVTSI2SD, SQRTSD, MULSD, CVTSD2SI, COMISD");
-	c = sse(CODE("movl $0x12345678,%eax\nmovd %eax,%xmm0\npshufb %xmm0,%xmm0\npinsrd $1,%eax,%xmm1\npextrd $1,%xmm1,%ecx\n"
-		     "crc32l %eax,%edx\npopcntl %eax,%esi"), 0);
-	report(c.vector == DONE && c.ecx == 0x12345678 && c.esi == 13, "SSSE3, SSE4.1, SSE4.2, POPCNT");
+	c = sse(CODE("movl $0x12345678,%eax\nmovd %eax,%xmm0\npshufb %xmm0,%xmm0\npinsrd "
+		     "$1,%eax,%xmm1\npextrd $1,%xmm1,%ecx\n"
+		     "crc32l %eax,%edx\npopcntl %eax,%esi"),
+		0);
+	report(c.vector == DONE && c.ecx == 0x12345678 && c.esi == 13,
+	       "SSSE3, SSE4.1, SSE4.2, POPCNT");
 	c = sse(CODE("movl $-1,%eax\nxorl %edx,%edx\ncrc32l %eax,%edx"), 0);
 	check_eq(c.edx, 0xb798b438, "CRC32");
 	data[0] = 1;
-	c = sse(CODE("movntil %eax,(%ebx)\nsfence\nlfence\nmfence\nclflush (%ebx)\nprefetcht0 (%ebx)\nprefetcht0 0"), 0);
+	c = sse(CODE("movntil %eax,(%ebx)\nsfence\nlfence\nmfence\nclflush (%ebx)\nprefetcht0 "
+		     "(%ebx)\nprefetcht0 0"),
+		0);
 	expect_done(&c, "non-temporal stores, fences, prefetches");
 }
 

@@ -1,6 +1,6 @@
 /*
- * Stack instructions: the odd cases of PUSH and POP, PUSHA/POPA, ENTER with levels and LEAVE, operand
- * sizes, and pushes that fault and must leave ESP alone. SDM: instruction reference.
+ * Stack instructions: the odd cases of PUSH and POP, PUSHA/POPA, ENTER with levels and LEAVE,
+ * operand sizes, and pushes that fault and must leave ESP alone. SDM: instruction reference.
  */
 #include "lib/guest.h"
 
@@ -15,13 +15,15 @@ static void odd_cases(void)
 	esp = c.esp;
 	run(&c);
 	report(c.eax == esp && c.esp == esp, "PUSH ESP pushes the old value");
-	c = kernel_context(CODE("movl %esp,%ebx\npushl $0x1234\npopl %esp\nmovl %esp,%eax\nmovl %ebx,%esp"));
+	c = kernel_context(
+		CODE("movl %esp,%ebx\npushl $0x1234\npopl %esp\nmovl %esp,%eax\nmovl %ebx,%esp"));
 	run(&c);
 	check_eq(c.eax, 0x1234, "POP ESP takes the popped value");
 	c = kernel_context(CODE("pushl $7\npushl $9\npopl (%esp)\npopl %eax"));
 	run(&c);
 	report(c.eax == 9 && c.esp == esp, "POP [ESP] uses ESP after the increment");
-	c = kernel_context(CODE("pushl $1\npushl $2\npushl $3\npopl 4(%esp)\npopl %eax\npopl %ebx"));
+	c = kernel_context(
+		CODE("pushl $1\npushl $2\npushl $3\npopl 4(%esp)\npopl %eax\npopl %ebx"));
 	run(&c);
 	report(c.eax == 2 && c.ebx == 3, "POP 4[ESP]");
 	c = kernel_context(CODE("pushl $0x55\npushl (%esp)\npopl %eax\npopl %ebx"));
@@ -44,8 +46,9 @@ static void odd_cases(void)
 
 static void all_registers(void)
 {
-	struct context c = kernel_context(CODE("pushal\nmovl 12(%esp),%eax\nmovl $0xdead,12(%esp)\nmovl $99,16(%esp)\n"
-					       "movl %eax,28(%esp)\npopal"));
+	struct context c = kernel_context(
+		CODE("pushal\nmovl 12(%esp),%eax\nmovl $0xdead,12(%esp)\nmovl $99,16(%esp)\n"
+		     "movl %eax,28(%esp)\npopal"));
 	u32 esp = c.esp;
 
 	c.eax = 1;
@@ -64,20 +67,26 @@ static void all_registers(void)
 
 static void frames_of_levels(void)
 {
-	struct context c = kernel_context(CODE("enter $16,$0\nmovl %ebp,%eax\nmovl %esp,%ebx\nleave"));
+	struct context c =
+		kernel_context(CODE("enter $16,$0\nmovl %ebp,%eax\nmovl %esp,%ebx\nleave"));
 	u32 esp = c.esp;
 
 	c.ebp = 0x77;
 	run(&c);
-	report(c.eax == esp - 4 && c.ebx == esp - 20 && c.esp == esp && c.ebp == 0x77, "ENTER n,0 and LEAVE");
-	c = kernel_context(CODE("enter $8,$1\nmovl %ebp,%eax\nmovl -4(%ebp),%ecx\nmovl %esp,%ebx\nleave"));
+	report(c.eax == esp - 4 && c.ebx == esp - 20 && c.esp == esp && c.ebp == 0x77,
+	       "ENTER n,0 and LEAVE");
+	c = kernel_context(
+		CODE("enter $8,$1\nmovl %ebp,%eax\nmovl -4(%ebp),%ecx\nmovl %esp,%ebx\nleave"));
 	c.ebp = 0x77;
 	run(&c);
-	report(c.eax == esp - 4 && c.ecx == esp - 4 && c.ebx == esp - 16, "ENTER n,1 pushes the frame pointer");
-	c = kernel_context(CODE("pushl $0xbbb\npushl $0xaaa\nleal 8(%esp),%ebp\nenter $0,$3\nmovl -4(%ebp),%eax\n"
-				"movl -8(%ebp),%ebx\nmovl -12(%ebp),%ecx\nmovl %ebp,%edx\nleave\naddl $8,%esp"));
+	report(c.eax == esp - 4 && c.ecx == esp - 4 && c.ebx == esp - 16,
+	       "ENTER n,1 pushes the frame pointer");
+	c = kernel_context(CODE(
+		"pushl $0xbbb\npushl $0xaaa\nleal 8(%esp),%ebp\nenter $0,$3\nmovl -4(%ebp),%eax\n"
+		"movl -8(%ebp),%ebx\nmovl -12(%ebp),%ecx\nmovl %ebp,%edx\nleave\naddl $8,%esp"));
 	run(&c);
-	report(c.eax == 0xbbb && c.ebx == 0xaaa && c.ecx == c.edx, "ENTER n,3 copies two display entries");
+	report(c.eax == 0xbbb && c.ebx == 0xaaa && c.ecx == c.edx,
+	       "ENTER n,3 copies two display entries");
 	c = kernel_context(CODE("enterw $4,$0\nmovl %esp,%ebx\nleavew"));
 	c.ebp = (esp & 0xffff0000) | 1; /* LEAVEW moves all of EBP to ESP on a 32-bit stack */
 	run(&c);
@@ -125,7 +134,8 @@ static void faults(void)
 	c.esp = edge + 0x1000 - 16;
 	run(&c);
 	expect(&c, "POPA that straddles", PF, PFE_U, 0);
-	check_eq(c.esp, edge + 0x1000 - 16, "  ESP as before"); /* the others may be loaded in part */
+	check_eq(c.esp, edge + 0x1000 - 16,
+		 "  ESP as before"); /* the others may be loaded in part */
 	c = user_context(CODE("leave"));
 	c.ebp = TEST_VA + 0x5000;
 	c.esp = edge + 64;

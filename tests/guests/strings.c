@@ -62,13 +62,15 @@ static void plain(void)
 	check_eq(c.eax & 0xff, source[4], "rep lodsb leaves the last byte");
 	c = with(CODE("lodsl"), (u32)source, 0, 5);
 	run(&c);
-	report(c.eax == *(u32 *)source && c.esi == (u32)source + 4 && c.ecx == 5, "lodsl without rep");
+	report(c.eax == *(u32 *)source && c.esi == (u32)source + 4 && c.ecx == 5,
+	       "lodsl without rep");
 	/* Overlap: the byte-by-byte order makes a pattern of it. */
 	fill();
 	source[0] = 0xab;
 	c = with(CODE("rep movsb"), (u32)source, (u32)source + 1, 100);
 	run(&c);
-	report(source[1] == 0xab && source[100] == 0xab && source[101] != 0xab, "overlap by one smears forward");
+	report(source[1] == 0xab && source[100] == 0xab && source[101] != 0xab,
+	       "overlap by one smears forward");
 	fill();
 	source[4] = 0x55;
 	c = with(CODE("rep movsl"), (u32)source, (u32)source + 4, 20);
@@ -91,7 +93,8 @@ static void compares(void)
 	target[37] ^= 0x80;
 	c = with(CODE("repe cmpsb"), (u32)source, (u32)target, 100);
 	run(&c);
-	expect_regs(&c, "repe cmpsb stops after the difference", (u32)source + 38, (u32)target + 38, 62);
+	expect_regs(&c, "repe cmpsb stops after the difference", (u32)source + 38, (u32)target + 38,
+		    62);
 	report(!(c.eflags & ZF_), "and ZF is clear");
 	c = with(CODE("repe cmpsb"), (u32)source, (u32)target, 37);
 	run(&c);
@@ -107,9 +110,10 @@ static void compares(void)
 	c.eax = *(u16 *)(source + 80);
 	run(&c);
 	report(c.edi == (u32)source + 78 && c.ecx == 19, "repne scasw backwards");
-	c = with(CODE("cmpsb"), (u32)"a", (u32)"b", 3);
+	c = with(CODE("cmpsb"), (u32) "a", (u32) "b", 3);
 	run(&c);
-	report((c.eflags & (CF_ | SF_ | ZF_)) == (CF_ | SF_) && c.ecx == 3, "cmpsb is [ESI] - [EDI]");
+	report((c.eflags & (CF_ | SF_ | ZF_)) == (CF_ | SF_) && c.ecx == 3,
+	       "cmpsb is [ESI] - [EDI]");
 }
 
 /* Runs into the absent page, checks the registers, maps the page, goes on. */
@@ -124,12 +128,14 @@ static void interrupted(const char *name, u32 code, u32 esi, u32 edi, u32 ecx, u
 	if (!expect(&c, name, PF, write ? PFE_W : 0, 0))
 		return;
 	check_eq(c.cr2, EDGE, "  CR2");
-	expect_regs(&c, "  progress at the fault", esi ? esi + done * step : 0, edi ? edi + done * step : 0, ecx - done);
+	expect_regs(&c, "  progress at the fault", esi ? esi + done * step : 0,
+		    edi ? edi + done * step : 0, ecx - done);
 	map(3, (u32)frames[2], RW);
 	run(&c);
 	c.start = code;
 	report(c.vector == DONE && c.ecx == 0, "  goes on to the end");
-	expect_regs(&c, "  registers at the end", esi ? esi + ecx * step : 0, edi ? edi + ecx * step : 0, 0);
+	expect_regs(&c, "  registers at the end", esi ? esi + ecx * step : 0,
+		    edi ? edi + ecx * step : 0, 0);
 }
 
 static void faults(void)
@@ -140,14 +146,19 @@ static void faults(void)
 	map(1, (u32)frames[0], RW);
 	map(2, (u32)frames[1], RW);
 	fill();
-	interrupted("rep movsb into an absent page", CODE("rep movsb"), (u32)source, EDGE - 100, 200, 1, true);
+	interrupted("rep movsb into an absent page", CODE("rep movsb"), (u32)source, EDGE - 100,
+		    200, 1, true);
 	report(!memcmp((void *)(EDGE - 100), source, 200), "  all was copied once");
-	interrupted("rep movsl into an absent page", CODE("rep movsl"), (u32)source, EDGE - 100, 50, 4, true);
-	interrupted("rep movsl out of an absent page", CODE("rep movsl"), EDGE - 64, (u32)target, 50, 4, false);
+	interrupted("rep movsl into an absent page", CODE("rep movsl"), (u32)source, EDGE - 100, 50,
+		    4, true);
+	interrupted("rep movsl out of an absent page", CODE("rep movsl"), EDGE - 64, (u32)target,
+		    50, 4, false);
 	report(!memcmp((void *)(EDGE - 64), target, 200), "  all was copied once");
 	interrupted("rep stosl into an absent page", CODE("rep stosl"), 0, EDGE - 64, 50, 4, true);
-	interrupted("rep lodsw out of an absent page", CODE("rep lodsw"), EDGE - 64, 0, 50, 2, false);
-	interrupted("across a page that is there", CODE("rep stosb"), 0, LOW + 0x800, 0x2000, 1, true);
+	interrupted("rep lodsw out of an absent page", CODE("rep lodsw"), EDGE - 64, 0, 50, 2,
+		    false);
+	interrupted("across a page that is there", CODE("rep stosb"), 0, LOW + 0x800, 0x2000, 1,
+		    true);
 	report(*(u8 *)(LOW + 0x1000) == 0x5a, "  it wrote both pages");
 
 	/* An element that straddles the edge: it is not begun. */

@@ -1,7 +1,7 @@
 /*
- * Hardware task switches: JMP, CALL with IRET back, task gates in the GDT and the IDT, the busy bit,
- * NT, the back link, CR3 and LDT of the new task, CR0.TS, and a double fault handled by a task of
- * its own. SDM: "Task Management".
+ * Hardware task switches: JMP, CALL with IRET back, task gates in the GDT and the IDT, the busy
+ * bit, NT, the back link, CR3 and LDT of the new task, CR0.TS, and a double fault handled by a task
+ * of its own. SDM: "Task Management".
  */
 #include "lib/guest.h"
 
@@ -141,7 +141,8 @@ static void double_fault(void)
 	run(&c);
 	expect_done(&c, "push on an absent stack: #DF through a task gate");
 	check_eq(c.eax, 0, "the error code of #DF is 0");
-	/* The push fails at 400000FC; delivering that fault fails at the same place or just below. */
+	/* The push fails at 400000FC; delivering that fault fails at the same place or just below.
+	 */
 	report(c.ebx - 0x400000f0 <= 12, "CR2 is in the absent stack");
 	check_eq(tss.eip, start + 5, "saved EIP is the push");
 	check_eq(tss.esp, 0x40000100, "ESP of the failed push is unchanged");

@@ -1,6 +1,7 @@
 /*
- * The PC's interrupt sources as a kernel sees them: 8254 and 8259 (priorities, masks, EOI, spurious), local
- * APIC timer, RTC update interrupt, UART transmitter, counter 2 by the speaker port.
+ * The PC's interrupt sources as a kernel sees them: 8254 and 8259 (priorities, masks, EOI,
+ * spurious), local APIC timer, RTC update interrupt, UART transmitter, counter 2 by the speaker
+ * port.
  */
 #include "lib/guest.h"
 
@@ -116,7 +117,8 @@ static void rtc(void)
 	report(year <= 0x99 && month >= 1 && month <= 0x12, "a plausible date");
 }
 
-/* Two lines pending at once: the lower number first. A line in service holds back those below it. */
+/* Two lines pending at once: the lower number first. A line in service holds back those below it.
+ */
 static void priorities(void)
 {
 	isr[PIC_BASE] = on_irq;
@@ -132,7 +134,8 @@ static void priorities(void)
 	ordered = 0;
 	open_window();
 	open_window();
-	report(ordered == 2 && order[0] == PIC_BASE && order[1] == PIC_BASE + 4, "IRQ 0 before IRQ 4");
+	report(ordered == 2 && order[0] == PIC_BASE && order[1] == PIC_BASE + 4,
+	       "IRQ 0 before IRQ 4");
 	outb(0x3f9, 0);
 	(void)inb(0x3fa);
 	outb(0x20, 0x0b);
@@ -159,7 +162,8 @@ static void local_apic(void)
 
 	pic_setup(0xffff);
 	isr[APIC_TIMER_VECTOR] = isr[SELF_VECTOR] = isr[SELF_VECTOR + 0x10] = on_apic;
-	check_eq((u32)rdmsr(MSR_APIC_BASE) & 0xfffff800, 0xfee00800, "APIC_BASE: enabled, at FEE00000");
+	check_eq((u32)rdmsr(MSR_APIC_BASE) & 0xfffff800, 0xfee00800,
+		 "APIC_BASE: enabled, at FEE00000");
 	report((*apic(0x30) & 0xff) >= 0x10, "APIC version");
 	*apic(0xf0) = 0x100 | SPURIOUS;
 	*apic(0x80) = 0;
@@ -185,7 +189,8 @@ static void local_apic(void)
 		;
 	open_window();
 	open_window();
-	report(ordered == 2 && order[0] == SELF_VECTOR + 0x10 && order[1] == SELF_VECTOR, "the higher vector first");
+	report(ordered == 2 && order[0] == SELF_VECTOR + 0x10 && order[1] == SELF_VECTOR,
+	       "the higher vector first");
 	*apic(0x80) = 0x70; /* task priority holds class 7 back */
 	count[SELF_VECTOR] = 0;
 	*apic(0x300) = 0x40000 | SELF_VECTOR;

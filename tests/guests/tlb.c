@@ -1,7 +1,8 @@
 /*
  * What the TLB promises: a change of the tables is seen after INVLPG or a CR3 load; rights may
  * always be widened without a flush (a fault re-walks); global pages survive CR3 loads.
- * SDM: "Caching Translation Information". A stale answer before the flush is allowed, never required.
+ * SDM: "Caching Translation Information". A stale answer before the flush is allowed, never
+ * required.
  */
 #include "lib/guest.h"
 
@@ -35,7 +36,8 @@ static void remap(void)
 	test_table[0] = (u32)frames[1] | RW;
 	u32 seen = *at;
 
-	report(seen == 0x1000 + 1 || seen == 0x1000 + 999 % FRAMES, "without a flush: the old frame or the new one");
+	report(seen == 0x1000 + 1 || seen == 0x1000 + 999 % FRAMES,
+	       "without a flush: the old frame or the new one");
 	invlpg(VA + 0xfff);
 	check_eq(*at, 0x1001, "INVLPG of any byte of the page");
 }
@@ -116,7 +118,8 @@ static void global(void)
 	write_cr3((u32)page_dir);
 	u32 seen = *at;
 
-	report(seen == 0x1003 || seen == 0x1004, "global page after a CR3 load: old or new, no other");
+	report(seen == 0x1003 || seen == 0x1004,
+	       "global page after a CR3 load: old or new, no other");
 	write_cr4(read_cr4() & ~CR4_PGE);
 	check_eq(*at, 0x1004, "clearing CR4.PGE flushes global pages");
 	write_cr4(read_cr4() | CR4_PGE);

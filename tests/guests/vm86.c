@@ -1,6 +1,6 @@
 /*
- * Virtual-8086 mode: addresses by paragraph, IOPL-sensitive instructions, INT through the protected-mode
- * IDT, the I/O permission bitmap, entering and leaving. SDM: "Virtual-8086 Mode".
+ * Virtual-8086 mode: addresses by paragraph, IOPL-sensitive instructions, INT through the
+ * protected-mode IDT, the I/O permission bitmap, entering and leaving. SDM: "Virtual-8086 Mode".
  */
 #include "lib/guest.h"
 
@@ -20,22 +20,26 @@ static struct context vm(const void *code, u32 length, u32 flags)
 
 static void addresses(void)
 {
-	struct context c = VM("\xb8\x34\x12"             /* mov ax,1234h */
-			      "\xa3\x00\x03"             /* mov [300h],ax */
-			      "\x50\x5b"                 /* push ax; pop bx */
-			      "\xb9\x00\x30\x8e\xc1"     /* mov cx,3000h; mov es,cx */
-			      "\x26\xa3\x10\x00"         /* mov es:[10h],ax */
-			      "\x8c\xc9"                 /* mov cx,cs */
-			      "\xcd\x7f", 0);
+	struct context c = VM("\xb8\x34\x12"	     /* mov ax,1234h */
+			      "\xa3\x00\x03"	     /* mov [300h],ax */
+			      "\x50\x5b"	     /* push ax; pop bx */
+			      "\xb9\x00\x30\x8e\xc1" /* mov cx,3000h; mov es,cx */
+			      "\x26\xa3\x10\x00"     /* mov es:[10h],ax */
+			      "\x8c\xc9"	     /* mov cx,cs */
+			      "\xcd\x7f",
+			      0);
 
 	expect(&c, "INT from virtual-8086 mode goes to the IDT", GP, 0, 0x13);
-	c = VM("\xb8\x34\x12\xa3\x00\x03\x50\x5b\xb9\x00\x30\x8e\xc1\x26\xa3\x10\x00\x8c\xc9\xcd\x7f", IOPL_);
+	c = VM("\xb8\x34\x12\xa3\x00\x03\x50\x5b\xb9\x00\x30\x8e\xc1\x26\xa3\x10\x00\x8c\xc9\xcd"
+	       "\x7f",
+	       IOPL_);
 	expect(&c, "with IOPL 3 it is delivered", DONE, 0, 0x15);
 	report(c.eflags & VM_, "VM is in the saved flags");
 	check_eq(*(u16 *)(BASE + 0x300), 0x1234, "DS is a paragraph number");
 	check_eq(*(u16 *)0x30010, 0x1234, "ES is a paragraph number");
 	report((c.ebx & 0xffff) == 0x1234 && (c.ecx & 0xffff) == SEG, "stack and CS");
-	report(c.cs == SEG && c.ds == SEG && c.es == 0x3000 && c.ss == SEG, "segments saved on the ring 0 stack");
+	report(c.cs == SEG && c.ds == SEG && c.es == 0x3000 && c.ss == SEG,
+	       "segments saved on the ring 0 stack");
 	memcpy((void *)(BASE + 0x120), "\xb8\x77\x00\xcd\x7f", 5);
 	c = VM("\xea\x20\x00\x10\x20", IOPL_); /* jmp 2010:0020 = BASE + 120 */
 	report(c.cs == SEG + 0x10 && (c.eax & 0xffff) == 0x77, "far jump");
@@ -71,9 +75,11 @@ static void sensitive(void)
 	expect(&c, "PUSHF at IOPL 3", DONE, 0, 4);
 	check_eq(c.eax & (CF_ | IOPL_), CF_ | IOPL_, "its image");
 	c = VM("\xb8\x00\x00\x50\x9d\xcd\x7f", IOPL_ | CF_); /* mov ax,0; push ax; popf */
-	report(c.vector == DONE && (c.eflags & (IOPL_ | VM_ | CF_)) == (IOPL_ | VM_), "POPF keeps IOPL and VM");
+	report(c.vector == DONE && (c.eflags & (IOPL_ | VM_ | CF_)) == (IOPL_ | VM_),
+	       "POPF keeps IOPL and VM");
 	c = VM("\xb8\x02\x02\x50\x0e\x68\x0a\x01\xcf\x90\xb8\x55\x00\xcd\x7f", IOPL_);
-	report(c.vector == DONE && (c.eax & 0xff) == 0x55 && (c.eflags & IF_), "IRET at IOPL 3 sets IF");
+	report(c.vector == DONE && (c.eax & 0xff) == 0x55 && (c.eflags & IF_),
+	       "IRET at IOPL 3 sets IF");
 }
 
 static void io_bitmap(void)

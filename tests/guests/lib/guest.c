@@ -40,7 +40,8 @@ struct tss tss;
 u64 make_segment(u32 base, u32 limit, u8 access, u8 flags)
 {
 	u32 low = (limit & 0xffff) | base << 16;
-	u32 high = (base >> 16 & 0xff) | access << 8 | (limit & 0xf0000) | (u32)flags << 20 | (base & 0xff000000);
+	u32 high = (base >> 16 & 0xff) | access << 8 | (limit & 0xf0000) | (u32)flags << 20 |
+		   (base & 0xff000000);
 
 	return (u64)high << 32 | low;
 }
@@ -65,7 +66,8 @@ void idt_set_dpl(u8 vector, u8 dpl)
 
 void idt_reset(u8 vector)
 {
-	idt_set_dpl(vector, vector == BP || vector == OF || vector == DONE || vector == SYSCALL ? 3 : 0);
+	idt_set_dpl(vector,
+		    vector == BP || vector == OF || vector == DONE || vector == SYSCALL ? 3 : 0);
 }
 
 static void load_tables(void)
@@ -102,7 +104,7 @@ static bool has_word(const char *s, const char *word)
 
 void guest_setup(void)
 {
-	outb(0x3f9, 0);    /* no UART interrupts */
+	outb(0x3f9, 0);	   /* no UART interrupts */
 	outb(0x3fb, 0x80); /* 115200 baud, 8N1 */
 	outb(0x3f8, 1);
 	outb(0x3f9, 0);

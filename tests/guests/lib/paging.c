@@ -31,7 +31,8 @@ void paging_enable_pae(bool nx)
 	for (u32 i = 0; i < IDENTITY >> 21; i++)
 		pae_dir[0][i] = i << 21 | PTE_PS | PTE_P | PTE_W | PTE_U;
 	pae_dir[3][MMIO_BASE >> 21 & 511] = (u32)MMIO_BASE | PTE_PS | PTE_P | PTE_W | PTE_PCD;
-	pae_dir[3][(MMIO_BASE >> 21 & 511) + 1] = ((u32)MMIO_BASE + 0x200000) | PTE_PS | PTE_P | PTE_W | PTE_PCD;
+	pae_dir[3][(MMIO_BASE >> 21 & 511) + 1] =
+		((u32)MMIO_BASE + 0x200000) | PTE_PS | PTE_P | PTE_W | PTE_PCD;
 	pae_dir[TEST_VA >> 30][0] = (u32)test_table_pae | PTE_P | PTE_W | PTE_U;
 	write_cr4(read_cr4() | CR4_PAE);
 	if (nx)
