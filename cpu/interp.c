@@ -24,11 +24,15 @@ struct saved {
 static void roll_back(struct cpu *cpu, const struct saved *s, enum outcome out)
 {
 	cpu->rip = s->rip;
-	cpu->shadow = s->shadow;
 	cpu->eflags |= s->eflags & FL_RF;
-	/* Iterations that a repeated instruction completed keep the traps they made. */
-	if (out != OUT_RETRY)
-		cpu->pending_db = s->pending_db;
+	/*
+	 * An instruction to be resumed lets interrupts in: iterations that it completed keep the
+	 * traps they made, and the shadow of the instruction before it is over.
+	 */
+	if (out == OUT_RETRY)
+		return;
+	cpu->shadow = s->shadow;
+	cpu->pending_db = s->pending_db;
 }
 
 /*

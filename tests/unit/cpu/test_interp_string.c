@@ -194,6 +194,21 @@ static void test_bounded_runs(void **state)
 	assert_int_equal(c->interp_count, count + 1);
 }
 
+/* Interrupts come in between the runs, even right after STI. */
+static void test_resuming_ends_the_shadow(void **state)
+{
+	struct mock *m = *state;
+	struct cpu *c = &m->cpu;
+
+	c->eflags |= FL_IF;
+	c->shadow = SHADOW_STI;
+	c->gpr[R_ECX] = 10000;
+	CODE(m, 0xf3, 0xac); /* REP LODSB */
+	assert_false(cpu_interruptible(c));
+	assert_int_equal(cpu_interpret_one(c), OUT_RETRY);
+	assert_true(cpu_interruptible(c));
+}
+
 static void test_compare(void **state)
 {
 	struct mock *m = *state;
@@ -276,7 +291,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_long_move), TEST(test_overlap), TEST(test_move_down),
 		TEST(test_fault_keeps_progress), TEST(test_store), TEST(test_segment_limit),
-		TEST(test_16_bit_addresses_wrap), TEST(test_bounded_runs), TEST(test_compare),
+		TEST(test_16_bit_addresses_wrap), TEST(test_bounded_runs),
+		TEST(test_resuming_ends_the_shadow), TEST(test_compare),
 		TEST(test_single_step_traps_each_iteration), TEST(test_segment_override), TEST(test_ports),
 	};
 
