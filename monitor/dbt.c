@@ -60,11 +60,6 @@ static void dbt_flush(void *tc)
 static void dbt_stats(void *tc, FILE *out)
 {
 	tc_print_stats(tc, out);
-	const struct tc_stats *s = tc_statistics(tc);
-	uint64_t all = s->executed + s->interpreted;
-	if (s->executed)
-		fprintf(out, "share of instructions executed from the translation cache: %.3f %%\n",
-			100.0 * (double)s->executed / (double)all);
 }
 
 const struct accel accel_dbt = {

@@ -1,7 +1,7 @@
 # Shared by the boot tests. Each script runs from anywhere: script RINGFENCE [arguments].
 here=$(dirname "$(readlink -f "$0")")
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+trap '[[ -n ${KEEP:-} ]] || rm -rf "$work"' EXIT
 checks=0 failures=0
 
 check() { # check DESCRIPTION COMMAND...
