@@ -1,0 +1,82 @@
+"""Tables on the terminal, budgets, and the record in JSON."""
+
+import json
+import os
+import platform
+from statistics import median
+
+COLUMN = 14
+
+
+def row(*cells):
+    return f"{cells[0]:<24}" + "".join(f"{c:>{COLUMN}}" for c in cells[1:])
+
+
+def spread(values):
+    """Half the distance between the extremes, of the median: how noisy a measurement was."""
+    return 100 * (max(values) - min(values)) / 2 / median(values)
+
+
+def boot_table(results):
+    lines = []
+    for kernel, by_peer in results.items():
+        lines.append(row(f"boot {kernel}", "median s", "spread", "cpu s"))
+        for peer, t in by_peer.items():
+            lines.append(row("  " + peer, f"{median(t['wall']):.3f}", f"+-{spread(t['wall']):.0f} %",
+                             f"{median(t['cpu']):.3f}"))
+    return lines
+
+
+def compute_table(results, metrics):
+    peers = list(next(iter(results.values())))
+    lines = [row("compute", "native us", *(f"{p} /nat" for p in peers[1:]), "spread nat", *(f"{p[:6]}" for p in peers[1:]))]
+    for program, by_peer in results.items():
+        lines.append(row("  " + program, f"{median(s['ns'] for s in by_peer['native']) / 1000:.0f}",
+                         *(f"{metrics[f'compute.{program}.{p}']:.2f}" for p in peers[1:]),
+                         *(f"+-{spread([s['ns'] for s in by_peer[p]]):.0f} %" for p in peers)))
+    for kind in ("int", "fp"):
+        if f"compute.{kind}.{peers[-1]}" in metrics:
+            lines.append(row(f"  {kind} (geometric mean)", "",
+                             *(f"{metrics[f'compute.{kind}.{p}']:.2f}" for p in peers[1:])))
+    return lines
+
+
+def account_table(results, metrics):
+    lines = [row("one boot to power-off", "TC share", "own MiB", "page tables", "RAM and TC")]
+    for kernel, r in results.items():
+        share = metrics.get(f"translated.{kernel}.percent")
+        memory = r["memory_kib"]
+        lines.append(row("  " + kernel, f"{share:.4f} %" if share else "?", f"{r['own_kib'] / 1024:.1f}",
+                         f"{memory['VmPTE'] / 1024:.1f}", f"{memory['RssShmem'] / 1024:.0f}"))
+    return lines
+
+
+def judge(budget, metrics):
+    """(met, line) for one budget; met is None when it was not measured."""
+    value = metrics.get(budget["metric"])
+    least = "at_least" in budget
+    limit = budget["at_least"] if least else budget["at_most"]
+    wanted = f"{'at least' if least else 'at most'} {limit:g}{budget['unit']}"
+    if value is None:
+        return None, f"  not measured  {budget['text']}: {wanted}"
+    met = value >= limit if least else value <= limit
+    shown = f"{value:.4f}" if budget["unit"] == "%" else f"{value:.2f}"
+    off = abs(value - limit) / limit * 100
+    return met, f"  {'met   ' if met else 'MISSED'} by {off:5.1f} %  {budget['text']}: {shown}{budget['unit']}, {wanted}"
+
+
+def host():
+    model = "unknown"
+    with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as f:
+        for line in f:
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+                break
+    return {"cpu": model, "cpus": os.cpu_count(), "kernel": platform.release(), "load": os.getloadavg()}
+
+
+def write_json(path, record):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump(record, f, indent=1)
+        f.write("\n")

@@ -1,0 +1,138 @@
+/* What every benchmark program shares: its start, two system calls and the measuring loop. */
+#include "bench.h"
+
+#define MAX_UNITS 4096
+#define MIN_UNITS 3
+
+enum { SYS_EXIT = 1, SYS_WRITE = 4, SYS_CLOCK_GETTIME = 265 };
+enum { CLOCK_MONOTONIC = 1 };
+
+/* 32-bit system calls, which both a 64-bit host and a 32-bit guest understand. */
+static int system_call(int number, int a, int b, int c)
+{
+	int result;
+	__asm__ volatile("int $0x80" : "=a"(result) : "a"(number), "b"(a), "c"(b), "d"(c) : "memory");
+	return result;
+}
+
+struct timespec32 {
+	int32_t sec, nsec;
+};
+
+static struct timespec32 now(void)
+{
+	struct timespec32 t;
+	system_call(SYS_CLOCK_GETTIME, CLOCK_MONOTONIC, (int)&t, 0);
+	return t;
+}
+
+/* Nanoseconds from a to b, up to four seconds. */
+static uint32_t elapsed_ns(struct timespec32 a, struct timespec32 b)
+{
+	return (uint32_t)(b.sec - a.sec) * 1000000000u + (uint32_t)(b.nsec - a.nsec);
+}
+
+static char line[128];
+static unsigned line_length;
+
+static void put_text(const char *s)
+{
+	while (*s && line_length < sizeof(line))
+		line[line_length++] = *s++;
+}
+
+static void put_number(uint32_t value)
+{
+	char digits[12];
+	char *p = digits + sizeof(digits) - 1;
+	*p = 0;
+	do {
+		*--p = (char)('0' + value % 10);
+	} while (value /= 10);
+	put_text(p);
+}
+
+static uint32_t parse_number(const char *s)
+{
+	uint32_t value = 0;
+	while (*s >= '0' && *s <= '9')
+		value = value * 10 + (uint32_t)(*s++ - '0');
+	return value;
+}
+
+static const char *base_name(const char *path)
+{
+	const char *name = path;
+	for (; *path; path++) {
+		if (*path == '/')
+			name = path + 1;
+	}
+	return name;
+}
+
+static uint32_t samples[MAX_UNITS];
+
+/* Shell sort: the samples are few, and recursion would only add code. */
+static void sort_samples(unsigned n)
+{
+	for (unsigned gap = n / 2; gap > 0; gap /= 2) {
+		for (unsigned i = gap; i < n; i++) {
+			uint32_t x = samples[i];
+			unsigned j = i;
+			for (; j >= gap && samples[j - gap] > x; j -= gap)
+				samples[j] = samples[j - gap];
+			samples[j] = x;
+		}
+	}
+}
+
+static void report(const char *name, unsigned units, uint32_t total_us, uint32_t result)
+{
+	const uint32_t numbers[] = {samples[units / 2], total_us, units, result};
+	put_text(base_name(name));
+	for (unsigned i = 0; i < 4; i++) {
+		put_text(" ");
+		put_number(numbers[i]);
+	}
+	put_text("\n");
+	system_call(SYS_WRITE, 1, (int)line, (int)line_length);
+}
+
+static int measure(int argc, char **argv)
+{
+	uint32_t limit_us = (argc > 1 ? parse_number(argv[1]) : 500) * 1000;
+	uint32_t result = benchmark_unit(); /* touches the pages, warms the caches */
+	uint32_t total_us = 0;
+	unsigned units = 0;
+	while (units < MAX_UNITS && (units < MIN_UNITS || total_us < limit_us)) {
+		struct timespec32 start = now();
+		uint32_t again = benchmark_unit();
+		samples[units] = elapsed_ns(start, now());
+		total_us += samples[units++] / 1000;
+		if (again != result) {
+			put_text("the result changed\n");
+			system_call(SYS_WRITE, 1, (int)line, (int)line_length);
+			return 1;
+		}
+	}
+	sort_samples(units);
+	report(argc > 0 ? argv[0] : "?", units, total_us, result);
+	return 0;
+}
+
+void start_c(uint32_t *stack);
+
+/* The kernel's process start: argc, then argv, at the top of the stack. */
+__attribute__((used)) void start_c(uint32_t *stack)
+{
+	system_call(SYS_EXIT, measure((int)stack[0], (char **)(stack + 1)), 0, 0);
+}
+
+__asm__(".globl _start\n"
+	"_start:\n"
+	"	xorl %ebp, %ebp\n"
+	"	movl %esp, %eax\n"
+	"	andl $-16, %esp\n"
+	"	subl $12, %esp\n"
+	"	pushl %eax\n"
+	"	call start_c\n");
