@@ -12,6 +12,7 @@ static inline unsigned system_call(enum syscall number, unsigned a, unsigned b)
 	return result;
 }
 
+/* Shown at the next control character, such as a newline. */
 void say(const char *text);
 void say_number(unsigned);
 /* "name[pid]: " */

@@ -83,10 +83,22 @@ static void pit(void)
 	report(inb(0x61) & 0x20, "and goes high at its end");
 }
 
+static volatile u32 rtc_causes;
+
+/* Reading register C shows the cause and lets the next interrupt come: it belongs in the handler. */
+static int on_rtc(struct context *c)
+{
+	outb(0x70, 0x8c);
+	rtc_causes += (inb(0x71) & 0xc0) == 0xc0;
+	return on_irq(c);
+}
+
 static void rtc(void)
 {
-	isr[PIC_BASE + 8] = on_irq;
+	isr[PIC_BASE + 8] = on_rtc;
 	pic_setup(0xfefb); /* IRQ 8 and the cascade */
+	outb(0x70, 0x8c);
+	(void)inb(0x71); /* before it is enabled, or the edge of a tick in between stays latched */
 	outb(0x70, 0x8a);
 	u8 a = inb(0x71);
 
@@ -97,13 +109,9 @@ static void rtc(void)
 
 	outb(0x70, 0x8b);
 	outb(0x71, b | 0x40);
-	outb(0x70, 0x8c);
-	(void)inb(0x71);
-	for (u32 i = 0; i < 5; i++) {
-		wait_for(&count[PIC_BASE + 8], i + 1);
-		outb(0x70, 0x8c);
-		report(inb(0x71) & 0x40, "RTC periodic interrupt, flag in register C");
-	}
+	wait_for(&count[PIC_BASE + 8], 10);
+	report(count[PIC_BASE + 8] >= 10, "RTC periodic interrupts");
+	check_eq(rtc_causes, count[PIC_BASE + 8], "each with its cause in register C");
 	outb(0x70, 0x8b);
 	outb(0x71, b);
 	outb(0x70, 0x0c);
