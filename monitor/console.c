@@ -44,7 +44,7 @@ bool console_open(struct vm *vm, char *err, size_t errlen)
 	if (!o->serial_count && !o->nodefaults)
 		o->serial[o->serial_count++] = o->display_none && !o->nographic ? "null" : "mon:stdio";
 	for (unsigned i = 0; i < o->serial_count; i++) {
-		char label[16];
+		char label[24];
 		snprintf(label, sizeof(label), "serial%u", i);
 		if (!open_device(vm, o->serial[i], label, &vm->serial[i], err, errlen))
 			return false;
