@@ -111,6 +111,7 @@ void guest_setup(void)
 	outb(0x3fb, 3);
 	outb(0x3fa, 7);
 	load_tables();
+	pic_setup(0xffff); /* firmware may have left a timer running: IF alone must let nothing in */
 	if (boot_magic == 0x2badb002 && (boot_info->flags & 4))
 		on_oracle = has_word((const char *)boot_info->cmdline, "oracle");
 	report(boot_magic == 0x2badb002, "multiboot magic in EAX");
