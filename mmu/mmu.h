@@ -172,7 +172,7 @@ MUST_USE enum outcome mmu_track_code(struct mmu *, bool user, gva_t, gpa_t *);
 enum { SOFTTLB_SIZE = 256 };
 struct softtlb_entry {
 	uint32_t tag;
-	uint32_t pad;
+	uint32_t minus_page; /* -(gva >> 12), so that adding the page gives 0; 1 when invalid */
 	uint64_t delta;
 };
 struct softtlb {

@@ -15,7 +15,7 @@ static void invalidate(struct mmu *m, unsigned user, unsigned write, unsigned i)
 {
 	struct softtlb *t = &m->tlb[user];
 
-	(write ? t->write : t->read)[i].tag = TAG_INVALID;
+	(write ? t->write : t->read)[i] = (struct softtlb_entry){.tag = TAG_INVALID, .minus_page = 1};
 	m->tlb_used[user][write][i / 64] &= ~(1ull << (i % 64));
 }
 
@@ -119,7 +119,8 @@ void softtlb_fill(struct mmu *m, bool user, bool write, uint32_t va, uint8_t *ho
 	uint32_t tag = va & ~(uint32_t)PAGE_MASK;
 
 	*(write ? &t->write[i] : &t->read[i]) =
-		(struct softtlb_entry){.tag = tag, .delta = (uintptr_t)host_page - tag};
+		(struct softtlb_entry){.tag = tag, .minus_page = -(tag >> PAGE_SHIFT),
+				       .delta = (uintptr_t)host_page - tag};
 	m->tlb_used[user][write][i / 64] |= 1ull << (i % 64);
 	m->tlb_large = m->tlb_large || large;
 }

@@ -39,7 +39,7 @@ static bool undisturbed(struct tc *tc, uint32_t next)
 		return false;
 	if (tc->x.intr_wait && (c->eflags & FL_IF))
 		return false;
-	return !c->shadow && mode_of(c) == tc->mode;
+	return !c->shadow && mode_of(c) == (tc->mode & ~(uint32_t)MODE_LOOKUP);
 }
 
 uint32_t callout_interp(struct tcx *x)
@@ -48,6 +48,8 @@ uint32_t callout_interp(struct tcx *x)
 	uint32_t next = x->arg;
 
 	tc->stats.callouts++;
+	if (tc->mode & MODE_LOOKUP)
+		gear_callout(tc);
 	tc->changed = false;
 	interpret_here(tc);
 	return !undisturbed(tc, next);

@@ -64,6 +64,7 @@ struct tinsn {
 	const uint8_t *bytes;
 	ZydisDecodedInstruction z;
 	uint8_t action, why;
+	uint8_t form;    /* enum form, for its memory operands */
 	bool has_mem;    /* explicit memory operand (ModRM or moffs) */
 	uint8_t seg;     /* its segment */
 	struct xmem mem; /* its address in guest registers; .guest set */
@@ -72,6 +73,9 @@ struct tinsn {
 void decode_init(void);
 /* Decode one instruction of at most `max` bytes; false: not decodable as such (let the interpreter see). */
 bool decode(struct tinsn *, const uint8_t *bytes, size_t max, uint32_t eip);
+
+/* Size in bytes and direction of the explicit memory operand; false: none, or its address depends on more than the ModRM. */
+bool decode_access(const struct tinsn *, unsigned *size, bool *write);
 
 const struct insn_class *classify(const ZydisDecodedInstruction *);
 /* Instruction-set extensions that may be copied for a guest of this model. */

@@ -94,3 +94,28 @@ bool decode(struct tinsn *t, const uint8_t *bytes, size_t max, uint32_t eip)
 		t->action = ACT_INTERPRET; /* wraps at 4 GiB */
 	return true;
 }
+
+/* BT and its kind with a register bit offset reach beyond the operand that ModRM names. */
+static bool is_bit_string(const struct tinsn *t)
+{
+	return t->z.opcode_map == ZYDIS_OPCODE_MAP_0F &&
+	       (t->z.opcode == 0xa3 || t->z.opcode == 0xab || t->z.opcode == 0xb3 || t->z.opcode == 0xbb);
+}
+
+bool decode_access(const struct tinsn *t, unsigned *size, bool *write)
+{
+	ZydisDecodedInstruction z;
+	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
+
+	if (!t->has_mem || is_bit_string(t) ||
+	    !ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder32, t->bytes, t->z.length, &z, op)))
+		return false;
+	for (unsigned i = 0; i < z.operand_count_visible; i++) {
+		if (op[i].type != ZYDIS_OPERAND_TYPE_MEMORY)
+			continue;
+		*size = op[i].size / 8;
+		*write = op[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
+		return *size > 0;
+	}
+	return false;
+}

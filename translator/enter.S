@@ -78,6 +78,7 @@ tc_enter_check:
 	mov esi, [r15 + CPU_GPR + 48]
 	mov edi, [r15 + CPU_GPR + 56]
 	mov r13, [r14 + TCX_IBTC]
+	mov r12d, 12
 	mov esp, [r15 + CPU_GPR + 32]
 	jmp [r14 + TCX_TARGET]
 	.globl tc_enter_end

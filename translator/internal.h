@@ -9,7 +9,8 @@
  *   GS base    the current window; guest memory is gs:[EA32]
  *   R15        struct cpu        R14  struct tcx (translator's per-vCPU block)
  *   R13        indirect-branch table of the current space and mode
- *   R8-R12     scratch, dead between guest instructions
+ *   R12        12, the page shift (xl_lookup.c)
+ *   R8-R11     scratch, dead between guest instructions
  *
  * There is no host stack in translated code (RSP is the guest's), so nothing is pushed or called: code leaves
  * by jumps through pointers in struct tcx.
@@ -47,6 +48,7 @@ enum {
 	MODE_CPL0 = 1 << 15,
 	MODE_TSC_OK = 1 << 16,  /* RDTSC does not fault */
 	MODE_INTERPRET = 1 << 17, /* nothing is translated in this mode */
+	MODE_LOOKUP = 1 << 18,    /* memory by look-up: an address space too young for a window */
 };
 uint32_t mode_of(const struct cpu *);
 
@@ -162,6 +164,13 @@ struct code_page {
 /* Guest instructions that must not use a window: where, and which form they take instead. */
 enum form { FORM_WINDOW, FORM_LOOKUP, FORM_CALLOUT };
 
+/* How user code of an address space runs (gear.c). */
+struct gear {
+	uint32_t callouts; /* made by look-up code */
+	uint32_t ticks;    /* interrupts that found it running */
+	bool window;       /* promoted */
+};
+
 /* ---------------------------------- the translation cache ---------------------------------- */
 
 enum { TC_SEGMENTS = 16, TC_HASH_BITS = 16, TC_PAGE_BITS = 16, TC_HINT_BITS = 12 };
@@ -201,7 +210,8 @@ struct tc {
 	uint64_t clock;
 
 	uint32_t mode;          /* of the code being run */
-	bool user;              /* which window GS has */
+	struct gear gear[MMU_MAX_SPACES];
+	bool lookup_possible;
 	uint32_t last_exit;     /* direct exit just taken, to be chained; 0: none */
 	bool changed;           /* CCFs were dropped: a callout may not return into the TC */
 	ccf_id interrupted;     /* CCF whose exits a kick has pointed at their stubs; 0: none */
@@ -275,6 +285,13 @@ void smc_space_recycled(void *ctx, unsigned space);
 /* ---- hints (hint.c): forms learnt from faults ---- */
 enum form hint_form(const struct tc *, uint32_t lin);
 void hint_set(struct tc *, uint32_t lin, enum form);
+
+/* ---- gear.c ---- */
+/* MODE_LOOKUP when the current user code runs in that form, else 0. */
+uint32_t gear_mode(struct tc *);
+void gear_tick(struct tc *);    /* an interrupt was taken from user code */
+void gear_callout(struct tc *); /* look-up code made a callout */
+void gear_reset(struct tc *, unsigned space);
 
 /* ---- translate.c ---- */
 /* Translate at lin (already fetched as gpa). 0 when the first instruction must be interpreted instead. */

@@ -36,3 +36,9 @@ CHECK(TCX_FX, struct tcx, fx);
 CHECK(TCX_TLB_READ, struct tcx, tlb_read);
 CHECK(TCX_TLB_WRITE, struct tcx, tlb_write);
 CHECK(TCX_TMP, struct tcx, tmp);
+
+/* xl_lookup.c computes entry addresses as base + index * 16. */
+_Static_assert(sizeof(struct softtlb_entry) == 16, "software TLB entries are 16 bytes");
+_Static_assert(offsetof(struct softtlb_entry, minus_page) == 4, "read as [entry + 4]");
+_Static_assert(offsetof(struct softtlb_entry, delta) == 8, "read as [entry + 8]");
+_Static_assert(SOFTTLB_SIZE == 256, "indexed by a byte");

@@ -204,6 +204,7 @@ void smc_code_unmapped(void *ctx, unsigned space, uint64_t first, uint64_t last)
 void smc_space_recycled(void *ctx, unsigned space)
 {
 	smc_code_unmapped(ctx, space, 0, 0xfffff);
+	gear_reset(ctx, space);
 }
 
 bool smc_create(struct tc *tc, char *err, size_t errlen)

@@ -6,7 +6,7 @@
  * kicks. At every boundary it comes by, it looks in this order at: requests (kick), NMI and interrupts, debug traps and
  * single-stepping, the mode, the CCF.
  */
-#include "translator/classify.h"
+#include "translator/tu.h"
 
 #include <asm/prctl.h>
 #include <stdio.h>
@@ -63,6 +63,7 @@ struct tc *tc_create(const struct tc_config *config, struct cpu *cpu, struct mmu
 	tc->x.cpu = cpu;
 	tc->x.fx = &cpu->fx;
 	tc->x.tc = tc;
+	tc->lookup_possible = xl_lookup_possible() && !tc->config.verify;
 	set_stubs(&tc->x);
 	decode_init();
 	if (!create_parts(tc, err, errlen)) {
@@ -123,6 +124,8 @@ static void select_window(struct tc *tc)
 	if (base != tc->x.window) {
 		tc->x.window = base;
 		write_gs_base(base);
+		tc->x.tlb_read = mmu_softtlb(tc->mmu, user)->read;
+		tc->x.tlb_write = mmu_softtlb(tc->mmu, user)->write;
 	}
 	ibtc_select(tc, mmu_space(tc->mmu, user), tc->mode);
 }
@@ -149,6 +152,8 @@ static void deliver_interrupts(struct tc *tc)
 	}
 	vector = tc->ops.interrupt_ack(tc->ops.ctx);
 	if (vector >= 0) {
+		if (c->cpl == 3)
+			gear_tick(tc);
 		cpu_deliver_interrupt(c, (unsigned)vector);
 		tc->stats.interrupts++;
 	}
@@ -242,7 +247,7 @@ static void dispatch(struct tc *tc)
 	ccf_id id;
 
 	tc->stats.dispatches++;
-	tc->mode = mode_of(tc->cpu);
+	tc->mode = mode_of(tc->cpu) | gear_mode(tc);
 	if (must_step(tc)) {
 		tc->last_exit = 0;
 		cpu_step(tc->cpu);

@@ -59,8 +59,9 @@ static void restrict_action(const struct tu *u, struct tinsn *t)
 	if (t->action == ACT_IDENT && uses_vector_state(t) &&
 	    !(u->mode & (sse ? MODE_SSE : MODE_FPU)))
 		t->action = ACT_INTERPRET;
-	if (hint_form(u->tc, t->eip) == FORM_CALLOUT && !emitters[t->action].ends)
-		t->action = ACT_INTERPRET;
+	t->form = u->mode & MODE_LOOKUP ? FORM_LOOKUP : FORM_WINDOW;
+	if (hint_form(u->tc, t->eip) != FORM_WINDOW)
+		t->form = hint_form(u->tc, t->eip);
 }
 
 /* Instructions whose effect or result differs each time they run: lockstep runs them alone. */
@@ -153,14 +154,20 @@ static bool plan(struct tu *u)
 static void emit_insn(struct tu *u, const struct tinsn *t)
 {
 	xl_fn *fn = emitters[t->action].fn;
-	size_t start = u->e.len;
+	size_t start = u->e.len, back;
 
 	if (t->action == ACT_NOP)
 		return;
-	if (fn && fn(u, t))
+	u->miss = 0;
+	if (fn && t->form != FORM_CALLOUT && fn(u, t)) {
+		if (u->miss)
+			emit_patch32(&u->e, u->miss, u->e.len);
 		return;
+	}
 	u->e.len = start;
-	xl_interpret(u, t);
+	u->exits = 0;
+	back = xl_interpret(u, t);
+	emit_patch32(&u->e, back, u->e.len);
 	if (emitters[t->action].ends)
 		xl_leave_tc(u, t->next);
 }

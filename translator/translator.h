@@ -14,12 +14,16 @@
 
 struct tc;
 
+/* Which user code reaches memory by look-up instead of through a window: that of young address spaces, all, none. */
+enum tc_lookup { TC_LOOKUP_AUTO, TC_LOOKUP_ON, TC_LOOKUP_OFF };
+
 struct tc_config {
 	size_t size;      /* bytes of translated code; 0: default */
 	bool verify;      /* run the verifier on every CCF (always on in debug builds) */
 	bool lockstep;    /* run every block in the interpreter too and compare */
 	bool count;       /* count executed guest instructions (costs a little) */
 	bool interpret;   /* -accel interp: never translate */
+	enum tc_lookup lookup;
 };
 
 struct tc_ops {
@@ -70,6 +74,7 @@ void tc_flush(struct tc *);
 	X(interrupts, "external interrupts taken") \
 	X(exceptions, "exceptions delivered") \
 	X(kicks, "kicks") \
+	X(promotions, "address spaces promoted from look-up to window") \
 	X(translate_ns, "nanoseconds spent translating")
 struct tc_stats {
 #define X(name, text) uint64_t name;

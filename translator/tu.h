@@ -21,6 +21,7 @@ struct tu {
 	bool selfcheck;
 	uint32_t end;         /* EIP after the last instruction */
 	uint16_t entry;       /* offset of the direct entry */
+	size_t miss;          /* look-up form: where the way back from its miss is patched; 0: none */
 	struct ccf_exit exit[CCF_EXITS];
 	unsigned exits;
 	struct ccf_insn map[CCF_MAX_INSNS];
@@ -40,8 +41,8 @@ xl_fn xl_call, xl_jmp, xl_ret, xl_jcc, xl_loop;
 xl_fn xl_string;
 xl_fn xl_cli, xl_sti, xl_rdtsc;
 
-/* Interpret this instruction, then go on behind it. */
-void xl_interpret(struct tu *, const struct tinsn *);
+/* Interpret this instruction, then go on behind it: at the place that emit_patch32(result) is given. */
+size_t xl_interpret(struct tu *, const struct tinsn *);
 /* Leave for the dispatcher at `eip`. */
 void xl_leave_tc(struct tu *, uint32_t eip);
 
@@ -52,6 +53,18 @@ void xl_leave_tc(struct tu *, uint32_t eip);
 bool xl_mem(struct tu *, const struct tinsn *, struct xmem *);
 bool xl_segment_flat(const struct tu *, unsigned seg);
 bool xl_stack_flat(const struct tu *);
+/* FS or GS: put the segment's base into the operand (may use R8 and R9). */
+bool xl_add_base(struct tu *, unsigned seg, struct xmem *);
+/* A stack access at [base + disp] of `size` bytes, in the instruction's form. */
+bool xl_stack_mem(struct tu *, const struct tinsn *, unsigned base, int32_t disp, unsigned size,
+		  bool write, struct xmem *);
+
+/* Look-up form (xl_lookup.c): the operand as [R10 + R8] in host memory. At most one an instruction. */
+bool xl_lookup(struct tu *, const struct tinsn *, struct xmem *);
+bool xl_lookup_at(struct tu *, const struct tinsn *, struct xmem guest, unsigned size, bool write,
+		  struct xmem *);
+/* Does the host have what the look-up form needs? */
+bool xl_lookup_possible(void);
 
 /* Direct exit to `target`: emits the jump; conditional when cc < 16. */
 enum { CC_ALWAYS = 16 };

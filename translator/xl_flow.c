@@ -82,25 +82,31 @@ static bool near32(const struct tinsn *t)
 	return !tinsn_op16(t) && t->z.meta.branch_type != ZYDIS_BRANCH_TYPE_FAR;
 }
 
+/* A target in memory is loaded first: both accesses may fault, ESP moves after them. */
 bool xl_call(struct tu *u, const struct tinsn *t)
 {
-	struct xmem m;
+	struct xmem m, top;
+	unsigned target = t->z.raw.modrm.rm;
 
 	if (!near32(t) || !xl_stack_flat(u))
 		return false;
 	if (t->has_mem) {
 		if (!xl_mem(u, t, &m))
 			return false;
-		emit_load32(&u->e, H_R8, m);
-	} else if (t->z.opcode == 0xff) {
-		emit_mov32(&u->e, H_R8, t->z.raw.modrm.rm);
+		emit_load32(&u->e, target = H_R8, m);
 	}
-	emit_store32_imm(&u->e, guest_mem(H_RSP, -4), t->next);
-	emit_lea32(&u->e, H_RSP, guest_mem(H_RSP, -4));
-	if (t->z.opcode == 0xff)
-		xl_exit_indirect(u);
-	else
+	if (!xl_stack_mem(u, t, H_RSP, -4, 4, true, &top))
+		return false;
+	emit_store32_imm(&u->e, top, t->next);
+	if (t->z.opcode != 0xff) {
+		emit_lea32(&u->e, H_RSP, guest_mem(H_RSP, -4));
 		xl_exit(u, CC_ALWAYS, branch_target(t));
+		return true;
+	}
+	if (target != H_R8)
+		emit_mov32(&u->e, H_R8, target);
+	emit_lea32(&u->e, H_RSP, guest_mem(H_RSP, -4));
+	xl_exit_indirect(u);
 	return true;
 }
 
@@ -129,9 +135,11 @@ bool xl_ret(struct tu *u, const struct tinsn *t)
 {
 	int32_t release = t->z.opcode == 0xc2 ? (int32_t)(t->z.raw.imm[0].value.u & 0xffff) : 0;
 
-	if (!near32(t) || !xl_stack_flat(u))
+	struct xmem top;
+
+	if (!near32(t) || !xl_stack_flat(u) || !xl_stack_mem(u, t, H_RSP, 0, 4, false, &top))
 		return false;
-	emit_load32(&u->e, H_R8, guest_mem(H_RSP, 0));
+	emit_load32(&u->e, H_R8, top);
 	emit_lea32(&u->e, H_RSP, guest_mem(H_RSP, 4 + release));
 	xl_exit_indirect(u);
 	return true;
@@ -169,7 +177,7 @@ void xl_leave_tc(struct tu *u, uint32_t eip)
 	emit_jmp_mem(&u->e, tcx_mem(TCX_STUB_LEAVE));
 }
 
-void xl_interpret(struct tu *u, const struct tinsn *t)
+size_t xl_interpret(struct tu *u, const struct tinsn *t)
 {
 	size_t back;
 
@@ -177,5 +185,5 @@ void xl_interpret(struct tu *u, const struct tinsn *t)
 	back = emit_lea_rip(&u->e, H_R9);
 	emit_imm32(&u->e, H_R10, t->next);
 	emit_jmp_mem(&u->e, tcx_mem(TCX_STUB_INTERP));
-	emit_patch32(&u->e, back, u->e.len);
+	return back;
 }

@@ -27,33 +27,37 @@ bool xl_stack_flat(const struct tu *u)
 	return (u->mode & MODE_FLAT_SS) && (u->mode & MODE_STACK32);
 }
 
-/* FS and GS: the base goes where the operand has a free slot. */
-static void add_base(struct tu *u, unsigned seg, struct xmem *m)
+/* The base goes where the operand has a free slot. RSP cannot be an index, and need not: it would be the base. */
+bool xl_add_base(struct tu *u, unsigned seg, struct xmem *m)
 {
+	if (!(seg == S_FS && (u->mode & MODE_FULL_FS)) && !(seg == S_GS && (u->mode & MODE_FULL_GS)))
+		return false;
 	emit_load32(&u->e, H_R8, cpu_mem((int32_t)(CPU_SEG + seg * CPU_SEG_SIZE + CPU_SEG_BASE)));
 	if (m->base == H_NONE) {
 		m->base = H_R8;
 	} else if (m->index == H_NONE) {
 		m->index = H_R8;
 		m->scale = 1;
-		/* RSP cannot be an index, and need not: it is the base here */
 	} else {
 		emit_lea32(&u->e, H_R9, *m);
 		*m = (struct xmem){H_R9, H_R8, 1, true, 0};
 	}
+	return true;
 }
 
 bool xl_mem(struct tu *u, const struct tinsn *t, struct xmem *m)
 {
+	if (t->form == FORM_LOOKUP)
+		return xl_lookup(u, t, m);
 	*m = t->mem;
-	if (xl_segment_flat(u, t->seg))
-		return true;
-	if ((t->seg == S_FS && (u->mode & MODE_FULL_FS)) ||
-	    (t->seg == S_GS && (u->mode & MODE_FULL_GS))) {
-		add_base(u, t->seg, m);
-		return true;
-	}
-	return false;
+	return xl_segment_flat(u, t->seg) || xl_add_base(u, t->seg, m);
+}
+
+bool xl_stack_mem(struct tu *u, const struct tinsn *t, unsigned base, int32_t disp, unsigned size,
+		  bool write, struct xmem *m)
+{
+	*m = guest_mem((int)base, disp);
+	return t->form != FORM_LOOKUP || xl_lookup_at(u, t, *m, size, write, m);
 }
 
 /* Does ModRM.reg name a byte register? (AH..BH have no encoding beside a REX prefix.) */
@@ -107,18 +111,16 @@ static void immediates(struct tu *u, const struct tinsn *t)
 static bool copy_with_memory(struct tu *u, const struct tinsn *t)
 {
 	const ZydisDecodedInstruction *z = &t->z;
-	size_t start = u->e.len;
 	struct xmem m;
 	unsigned rex;
 
 	if (!xl_mem(u, t, &m))
 		return false;
 	rex = emit_rex_of(m);
-	if (rex && reg_field_is_byte(z) && z->raw.modrm.reg >= 4) {
-		u->e.len = start;
+	if (rex && reg_field_is_byte(z) && z->raw.modrm.reg >= 4)
 		return false;
-	}
-	emit_u16(&u->e, 0x6765);
+	if (m.guest)
+		emit_u16(&u->e, 0x6765);
 	keep_prefixes(u, z);
 	if (rex)
 		emit_u8(&u->e, (uint8_t)(0x40 | rex));
@@ -136,7 +138,8 @@ static bool copy_moffs(struct tu *u, const struct tinsn *t)
 
 	if (!xl_mem(u, t, &m))
 		return false;
-	emit_u16(&u->e, 0x6765);
+	if (m.guest)
+		emit_u16(&u->e, 0x6765);
 	if (tinsn_op16(t))
 		emit_u8(&u->e, 0x66);
 	if (emit_rex_of(m))
@@ -198,8 +201,8 @@ static bool read_segment(struct tu *u, const struct tinsn *t)
 	if (t->has_mem) {
 		if (!xl_mem(u, t, &m))
 			return false;
-		emit_load16zx(&u->e, H_R10, sel);
-		emit_store16(&u->e, m, H_R10);
+		emit_load16zx(&u->e, H_R11, sel);
+		emit_store16(&u->e, m, H_R11);
 	} else if (tinsn_op16(t)) {
 		emit_rm(&u->e, 0x8b | X_66, t->z.raw.modrm.rm, sel);
 	} else {
@@ -221,7 +224,7 @@ bool xl_mov(struct tu *u, const struct tinsn *t)
 
 bool xl_xlat(struct tu *u, const struct tinsn *t)
 {
-	if (t->z.address_width != 32 || !xl_segment_flat(u, t->seg))
+	if (t->z.address_width != 32 || t->form == FORM_LOOKUP || !xl_segment_flat(u, t->seg))
 		return false;
 	emit_rr(&u->e, 0xb6 | X_0F, H_R8, H_RAX); /* movzx r8d, al */
 	emit_rm(&u->e, 0x8a, H_RAX, (struct xmem){H_RBX, H_R8, 1, true, 0});

@@ -10,20 +10,23 @@ static void adjust_esp(struct tu *u, int32_t by)
 	emit_lea32(&u->e, H_RSP, guest_mem(H_RSP, by));
 }
 
-static unsigned push_size(const struct tinsn *t)
+static unsigned stack_size(const struct tinsn *t)
 {
 	return tinsn_op16(t) ? 2 : 4;
 }
 
-static void push_reg(struct tu *u, unsigned reg, unsigned size)
+static bool push_reg(struct tu *u, const struct tinsn *t, unsigned reg, unsigned size)
 {
-	struct xmem top = guest_mem(H_RSP, -(int32_t)size);
+	struct xmem top;
 
+	if (!xl_stack_mem(u, t, H_RSP, -(int32_t)size, size, true, &top))
+		return false;
 	if (size == 2)
 		emit_store16(&u->e, top, reg);
 	else
 		emit_store32(&u->e, top, reg);
 	adjust_esp(u, -(int32_t)size);
+	return true;
 }
 
 static int segment_of_push(const struct tinsn *t)
@@ -36,21 +39,24 @@ static int segment_of_push(const struct tinsn *t)
 static bool push_segment(struct tu *u, const struct tinsn *t)
 {
 	int seg = segment_of_push(t);
+	struct xmem top;
 
-	if (tinsn_op16(t))
+	if (tinsn_op16(t) || !xl_stack_mem(u, t, H_RSP, -4, 4, true, &top))
 		return false;
-	emit_load16zx(&u->e, H_R8, cpu_mem(CPU_SEG + seg * CPU_SEG_SIZE + CPU_SEG_SEL));
-	push_reg(u, H_R8, 4);
+	emit_load16zx(&u->e, H_R11, cpu_mem(CPU_SEG + seg * CPU_SEG_SIZE + CPU_SEG_SEL));
+	emit_store32(&u->e, top, H_R11);
+	adjust_esp(u, -4);
 	return true;
 }
 
 static bool push_imm(struct tu *u, const struct tinsn *t)
 {
 	int32_t imm = (int32_t)t->z.raw.imm[0].value.s;
+	struct xmem top;
 
-	if (tinsn_op16(t))
+	if (tinsn_op16(t) || !xl_stack_mem(u, t, H_RSP, -4, 4, true, &top))
 		return false;
-	emit_store32_imm(&u->e, guest_mem(H_RSP, -4), (uint32_t)imm);
+	emit_store32_imm(&u->e, top, (uint32_t)imm);
 	adjust_esp(u, -4);
 	return true;
 }
@@ -62,8 +68,7 @@ static bool push_mem(struct tu *u, const struct tinsn *t)
 	if (tinsn_op16(t) || !xl_mem(u, t, &m))
 		return false;
 	emit_load32(&u->e, H_R10, m);
-	push_reg(u, H_R10, 4);
-	return true;
+	return push_reg(u, t, H_R10, 4);
 }
 
 bool xl_push(struct tu *u, const struct tinsn *t)
@@ -78,8 +83,7 @@ bool xl_push(struct tu *u, const struct tinsn *t)
 		return push_imm(u, t);
 	if (t->has_mem)
 		return push_mem(u, t);
-	push_reg(u, op == 0xff ? t->z.raw.modrm.rm : op & 7, push_size(t));
-	return true;
+	return push_reg(u, t, op == 0xff ? t->z.raw.modrm.rm : op & 7, stack_size(t));
 }
 
 /* SDM, POP: an ESP-based destination is computed after ESP has moved. */
@@ -90,7 +94,7 @@ static bool pop_mem(struct tu *u, const struct tinsn *t)
 
 	if (t->mem.base == H_RSP)
 		moved.mem.disp += 4;
-	if (tinsn_op16(t) || !xl_mem(u, &moved, &m))
+	if (tinsn_op16(t) || t->form == FORM_LOOKUP || !xl_mem(u, &moved, &m))
 		return false;
 	emit_load32(&u->e, H_R10, guest_mem(H_RSP, 0));
 	emit_store32(&u->e, m, H_R10);
@@ -98,31 +102,33 @@ static bool pop_mem(struct tu *u, const struct tinsn *t)
 	return true;
 }
 
+static bool pop_reg(struct tu *u, const struct tinsn *t, unsigned reg)
+{
+	unsigned size = stack_size(t);
+	struct xmem top;
+
+	if (!xl_stack_mem(u, t, H_RSP, 0, size, false, &top))
+		return false;
+	emit_rm(&u->e, size == 2 ? 0x8b | X_66 : 0x8b, reg, top);
+	if (reg != H_RSP)
+		adjust_esp(u, (int32_t)size);
+	return true;
+}
+
 bool xl_pop(struct tu *u, const struct tinsn *t)
 {
 	uint8_t op = t->z.opcode;
-	unsigned reg = op == 0x8f ? t->z.raw.modrm.rm : op & 7;
 
 	if (!xl_stack_flat(u) || t->z.opcode_map == ZYDIS_OPCODE_MAP_0F || op < 0x40)
 		return false; /* segment registers: interpreter */
 	if (t->has_mem)
 		return pop_mem(u, t);
-	if (tinsn_op16(t)) {
-		emit_rm(&u->e, 0x8b | X_66, reg, guest_mem(H_RSP, 0));
-		if (reg == H_RSP)
-			return true;
-		adjust_esp(u, 2);
-		return true;
-	}
-	emit_load32(&u->e, reg, guest_mem(H_RSP, 0));
-	if (reg != H_RSP)
-		adjust_esp(u, 4);
-	return true;
+	return pop_reg(u, t, op == 0x8f ? t->z.raw.modrm.rm : op & 7);
 }
 
 bool xl_pusha(struct tu *u, const struct tinsn *t)
 {
-	if (!xl_stack_flat(u))
+	if (!xl_stack_flat(u) || t->form == FORM_LOOKUP)
 		return false;
 	/* lowest first: whichever page is missing, nothing above it has been overwritten twice */
 	for (int reg = H_RDI; reg >= H_RAX; reg--)
@@ -133,7 +139,7 @@ bool xl_pusha(struct tu *u, const struct tinsn *t)
 
 bool xl_popa(struct tu *u, const struct tinsn *t)
 {
-	if (!xl_stack_flat(u))
+	if (!xl_stack_flat(u) || t->form == FORM_LOOKUP)
 		return false;
 	/* touch the far end first, so that no register changes before the last possible fault */
 	emit_load32(&u->e, H_R8, guest_mem(H_RSP, 28));
@@ -146,9 +152,11 @@ bool xl_popa(struct tu *u, const struct tinsn *t)
 
 bool xl_leave(struct tu *u, const struct tinsn *t)
 {
-	if (!xl_stack_flat(u) || tinsn_op16(t))
+	struct xmem top;
+
+	if (!xl_stack_flat(u) || tinsn_op16(t) || !xl_stack_mem(u, t, H_RBP, 0, 4, false, &top))
 		return false;
-	emit_load32(&u->e, H_R8, guest_mem(H_RBP, 0));
+	emit_load32(&u->e, H_R8, top);
 	emit_lea32(&u->e, H_RSP, guest_mem(H_RBP, 4));
 	emit_mov32(&u->e, H_RBP, H_R8);
 	return true;
@@ -160,7 +168,7 @@ bool xl_leave(struct tu *u, const struct tinsn *t)
  */
 bool xl_pushf(struct tu *u, const struct tinsn *t)
 {
-	if (!xl_stack_flat(u))
+	if (!xl_stack_flat(u) || t->form == FORM_LOOKUP)
 		return false;
 	emit_mov64(&u->e, H_R9, H_RSP);
 	emit_load64(&u->e, H_RSP, tcx_mem(TCX_HOST_RSP));
@@ -169,6 +177,5 @@ bool xl_pushf(struct tu *u, const struct tinsn *t)
 	emit_mov64(&u->e, H_RSP, H_R9);
 	emit_load32(&u->e, H_R9, cpu_mem(CPU_EFLAGS));
 	emit_lea32(&u->e, H_R8, (struct xmem){H_R8, H_R9, 1, false, -FL_IF});
-	push_reg(u, H_R8, 4);
-	return true;
+	return push_reg(u, t, H_R8, 4);
 }

@@ -44,8 +44,8 @@ bool xl_string(struct tu *u, const struct tinsn *t)
 {
 	bool esi = uses_esi(t->z.mnemonic), edi = uses_edi(t->z.mnemonic);
 
-	if (t->z.address_width != 32 || (esi && !xl_segment_flat(u, t->seg)) ||
-	    (edi && !(u->mode & MODE_FLAT_ES)))
+	if (t->z.address_width != 32 || t->form == FORM_LOOKUP ||
+	    (esi && !xl_segment_flat(u, t->seg)) || (edi && !(u->mode & MODE_FLAT_ES)))
 		return false;
 	emit_load64(&u->e, H_R8, tcx_mem(TCX_WINDOW));
 	if (esi)
