@@ -30,6 +30,9 @@ struct verifier {
 	bool rcx_saved;    /* R9 has the guest's ECX */
 	bool dead;         /* the instruction before was a jump */
 	int64_t rcx_zero;  /* where the open JRCXZ leads; -1: none is open */
+	bool lookup;       /* that JRCXZ is a look-up's */
+	bool look_write;   /* in the table of writable pages */
+	unsigned look_size;
 
 	uint8_t start[CCF_MAX_BYTES];
 	struct {
@@ -62,6 +65,21 @@ static const struct {
 	[K_JUMP_LEAVE] = {BIT(K_IMM_R8), 0},
 	[K_JUMP_MISS] = {BIT(K_RESTORE_RCX), 0},
 	[K_RDTSC] = {0, BIT(K_STORE_TSC)},
+	[K_PAGE] = {BIT(K_EA), BIT(K_LOW_BYTE)},
+	[K_LOW_BYTE] = {BIT(K_PAGE), BIT(K_DOUBLE)},
+	[K_DOUBLE] = {BIT(K_LOW_BYTE), BIT(K_SAVE_RCX_LOOKUP)},
+	[K_SAVE_RCX_LOOKUP] = {BIT(K_DOUBLE), BIT(K_TLB_READ) | BIT(K_TLB_WRITE)},
+	[K_TLB_READ] = {BIT(K_SAVE_RCX_LOOKUP), BIT(K_ENTRY)},
+	[K_TLB_WRITE] = {BIT(K_SAVE_RCX_LOOKUP), BIT(K_ENTRY)},
+	[K_ENTRY] = {BIT(K_TLB_READ) | BIT(K_TLB_WRITE), BIT(K_LAST_BYTE)},
+	[K_LAST_BYTE] = {BIT(K_ENTRY), BIT(K_LAST_PAGE)},
+	[K_LAST_PAGE] = {BIT(K_LAST_BYTE), BIT(K_TAG)},
+	[K_TAG] = {BIT(K_LAST_PAGE), BIT(K_COMPARE)},
+	[K_COMPARE] = {BIT(K_TAG), BIT(K_JRCXZ_LOOKUP)},
+	[K_JRCXZ_LOOKUP] = {BIT(K_COMPARE), BIT(K_RESTORE_RCX)},
+	[K_HIT] = {0, BIT(K_DELTA)},
+	[K_DELTA] = {BIT(K_HIT), BIT(K_HOST_ACCESS)},
+	[K_HOST_ACCESS] = {BIT(K_DELTA), 0},
 };
 
 static bool ends_flow(enum kind k)
@@ -104,6 +122,37 @@ static const char *check_rebasing(struct verifier *v, const struct vinsn *i)
 	}
 }
 
+/* Some kinds are told apart by what stands before them. */
+static void refine_kind(const struct verifier *v, struct vinsn *i)
+{
+	if (i->kind == K_SAVE_RCX && v->last == K_DOUBLE)
+		i->kind = K_SAVE_RCX_LOOKUP;
+	else if (i->kind == K_JRCXZ && v->last == K_COMPARE)
+		i->kind = K_JRCXZ_LOOKUP;
+	else if (i->kind == K_RESTORE_RCX && v->lookup && v->dead && v->rcx_zero == (int64_t)v->in->address)
+		i->kind = K_HIT;
+}
+
+/* The access must lie within the bytes, and have the right, that were looked up. */
+static const char *check_lookup(struct verifier *v, const struct vinsn *i)
+{
+	switch (i->kind) {
+	case K_TLB_READ:
+	case K_TLB_WRITE:
+		v->look_write = i->kind == K_TLB_WRITE;
+		return NULL;
+	case K_LAST_BYTE:
+		v->look_size = i->size;
+		return NULL;
+	case K_HOST_ACCESS:
+		if (i->size == 0 || i->size > v->look_size)
+			return "wider than what was looked up";
+		return i->writes && !v->look_write ? "write to a page looked up for reading" : NULL;
+	default:
+		return NULL;
+	}
+}
+
 /* While R9 holds the guest's ECX nothing may fault, branch elsewhere, or touch R9. */
 static const char *check_while_saved(const struct vinsn *i)
 {
@@ -124,6 +173,7 @@ static const char *open_jrcxz(struct verifier *v, const struct vinsn *i)
 	if (i->target <= (int64_t)v->in->address)
 		return "JRCXZ backwards";
 	v->rcx_zero = i->target;
+	v->lookup = i->kind == K_JRCXZ_LOOKUP;
 	return NULL;
 }
 
@@ -134,21 +184,21 @@ static const char *check_borrowed_rcx(struct verifier *v, const struct vinsn *i)
 	if (v->rcx_zero >= 0 && here > v->rcx_zero)
 		return "JRCXZ into an instruction";
 	if (here == v->rcx_zero) {
-		if (i->kind != K_RESTORE_RCX || (!v->dead && !v->rcx_saved))
+		if (i->kind != (v->lookup ? K_HIT : K_RESTORE_RCX) || (!v->dead && !v->rcx_saved))
 			return "JRCXZ does not lead to restoring ECX";
 		v->rcx_zero = -1;
-		v->rcx_saved = false;
+		v->rcx_saved = v->lookup = false;
 		return NULL;
 	}
 	if (v->dead && v->rcx_zero >= 0)
 		return "code that cannot be reached while ECX is borrowed";
-	if (i->kind == K_SAVE_RCX) {
+	if (i->kind == K_SAVE_RCX || i->kind == K_SAVE_RCX_LOOKUP) {
 		if (v->rcx_saved || v->rcx_zero >= 0)
 			return "ECX saved twice";
 		v->rcx_saved = true;
 		return NULL;
 	}
-	if (i->kind == K_JRCXZ)
+	if (i->kind == K_JRCXZ || i->kind == K_JRCXZ_LOOKUP)
 		return open_jrcxz(v, i);
 	if (i->kind == K_RESTORE_RCX) {
 		if (!v->rcx_saved)
@@ -158,7 +208,7 @@ static const char *check_borrowed_rcx(struct verifier *v, const struct vinsn *i)
 	}
 	if (v->rcx_saved && ends_flow(i->kind))
 		return "leaves while ECX is borrowed";
-	return v->rcx_saved || v->rcx_zero >= 0 ? check_while_saved(i) : NULL;
+	return v->rcx_saved ? check_while_saved(i) : NULL;
 }
 
 /* May a branch lead here? Not behind the first instruction of a sequence. */
@@ -204,12 +254,16 @@ static const char *check_one(struct verifier *v)
 	struct vinsn i;
 	const char *wrong = verify_insn(v->in, v->mode, &i);
 
-	if (!wrong)
+	if (!wrong) {
+		refine_kind(v, &i);
 		mark_start(v, &i);
+	}
 	if (!wrong)
 		wrong = check_grammar(v, &i);
 	if (!wrong)
 		wrong = check_rebasing(v, &i);
+	if (!wrong)
+		wrong = check_lookup(v, &i);
 	if (!wrong)
 		wrong = check_borrowed_rcx(v, &i);
 	if (!wrong)

@@ -9,6 +9,7 @@
  *   movzx r9d,r8w | jmp [r13+r9*8]                                      indirect branch
  *   mov r8d,imm | lea r9,[rip+d] | mov r10d,imm | jmp [callout stub]     callout
  *   mov r9,rcx ... jrcxz ... mov rcx,r9                                  test without flags
+ *   K_EA to K_HOST_ACCESS                                               look-up form (xl_lookup.c)
  */
 #ifndef RINGFENCE_TRANSLATOR_VERIFY_H
 #define RINGFENCE_TRANSLATOR_VERIFY_H
@@ -48,6 +49,23 @@ enum kind {
 	K_JUMP_CALLOUT,
 	K_RDTSC,
 	K_STORE_TSC,
+	/* look-up form, in this order */
+	K_EA,        /* lea r8d, [...] */
+	K_PAGE,      /* shrx r10d, r8d, r12d */
+	K_LOW_BYTE,  /* movzx r10d, r10b */
+	K_DOUBLE,    /* lea r10d, [r10 + r10] */
+	K_SAVE_RCX_LOOKUP,
+	K_TLB_READ,  /* mov r11, [r14 + tlb] */
+	K_TLB_WRITE,
+	K_ENTRY,     /* lea r10, [r11 + r10*8] */
+	K_LAST_BYTE, /* lea r11d, [r8 + n] */
+	K_LAST_PAGE, /* shrx r11d, r11d, r12d */
+	K_TAG,       /* mov ecx, [r10 + 4] */
+	K_COMPARE,   /* lea ecx, [rcx + r11] */
+	K_JRCXZ_LOOKUP,
+	K_HIT,       /* mov rcx, r9 where that JRCXZ leads */
+	K_DELTA,     /* mov r10, [r10 + 8] */
+	K_HOST_ACCESS, /* any permitted instruction on [r10 + r8] */
 	K_COUNT,
 };
 
@@ -60,6 +78,8 @@ struct vinsn {
 	bool guest_memory; /* may fault */
 	bool writes_r9;
 	uint8_t string;    /* K_STRING: USES_* */
+	bool writes;       /* K_HOST_ACCESS: memory */
+	unsigned size;     /* K_HOST_ACCESS: bytes; K_LAST_BYTE: n + 1 */
 	int64_t target;    /* direct branches and K_NEXT_R9: offset in the code */
 };
 
@@ -75,6 +95,7 @@ const char *verify_insn(const cs_insn *, uint32_t mode, struct vinsn *);
 
 /* ---- verify_table.c ---- */
 bool verify_id_allowed(const cs_insn *);
+bool verify_writes_memory(const cs_insn *, unsigned operand);
 
 enum reg_class { RC_NONE, RC_GUEST8, RC_GUEST16, RC_GUEST32, RC_GUEST64, RC_SCRATCH, RC_PINNED, RC_VECTOR, RC_BAD };
 enum reg_class verify_reg_class(unsigned reg);

@@ -3,12 +3,14 @@
  * it stands.
  *
  *   memory     gs:[EA32], or a known field by [r14 + disp] or [r15 + disp]; nothing else
- *   registers  R13-R15 are never operands; guest registers are never written with 64 bits but in the known sequences, so
+ *   registers  R12-R15 are never operands; guest registers are never written with 64 bits but in the known sequences, so
  *              their upper halves stay zero
  *   prefixes   65 and 67 together or not at all; no other segment prefix; REX last
- *   opcodes    those of verify_table.c; no VEX, EVEX or XOP
+ *   opcodes    those of verify_table.c; no VEX but the two SHRX of a look-up, no EVEX or XOP
  */
 #include "translator/verify.h"
+
+#include <string.h>
 
 static bool scan_prefixes(const cs_insn *in, struct vprefix *p)
 {
@@ -80,6 +82,7 @@ static const struct {
 	{X86_INS_MOV, X86_REG_ESI, X86_REG_ESI, K_CUT_RSI},
 	{X86_INS_MOV, X86_REG_EDI, X86_REG_EDI, K_CUT_RDI},
 	{X86_INS_MOVZX, X86_REG_R9D, X86_REG_R8W, K_INDEX_R9},
+	{X86_INS_MOVZX, X86_REG_R10D, X86_REG_R10B, K_LOW_BYTE},
 	{X86_INS_MOV, X86_REG_R8D, 0, K_IMM_R8},
 	{X86_INS_MOV, X86_REG_R9D, 0, K_IMM_R9},
 	{X86_INS_MOV, X86_REG_R10D, 0, K_IMM_R10},
@@ -113,29 +116,47 @@ static enum kind kind_of_field(const cs_insn *in)
 		return K_HOST_RSP;
 	if (is_reg(in, 0, X86_REG_R8) && plain_base(mem_operand(in, 1), X86_REG_R14, TCX_WINDOW))
 		return K_WINDOW;
+	if (is_reg(in, 0, X86_REG_R11) && plain_base(mem_operand(in, 1), X86_REG_R14, TCX_TLB_READ))
+		return K_TLB_READ;
+	if (is_reg(in, 0, X86_REG_R11) && plain_base(mem_operand(in, 1), X86_REG_R14, TCX_TLB_WRITE))
+		return K_TLB_WRITE;
+	if (is_reg(in, 0, X86_REG_ECX) && plain_base(mem_operand(in, 1), X86_REG_R10, 4))
+		return K_TAG;
+	if (is_reg(in, 0, X86_REG_R10) && plain_base(mem_operand(in, 1), X86_REG_R10, 8))
+		return K_DELTA;
 	if (is_reg(in, 1, X86_REG_EAX) && plain_base(mem_operand(in, 0), X86_REG_R14, TCX_TMP))
 		return K_STORE_TSC;
 	return K_PLAIN;
 }
 
-/* lea rsi, [r8 + rsi] and lea rdi, [r8 + rdi] */
-static bool rebases(const cs_insn *in, unsigned reg)
-{
-	const x86_op_mem *m = mem_operand(in, 1);
-
-	return is_reg(in, 0, reg) && m && m->base == X86_REG_R8 && m->index == reg && m->scale == 1 &&
-	       m->disp == 0;
-}
+static const struct {
+	uint16_t dst, base, index;
+	uint8_t scale, kind;
+} leas[] = {
+	{X86_REG_RSI, X86_REG_R8, X86_REG_RSI, 1, K_BASE_RSI},
+	{X86_REG_RDI, X86_REG_R8, X86_REG_RDI, 1, K_BASE_RDI},
+	{X86_REG_R10D, X86_REG_R10, X86_REG_R10, 1, K_DOUBLE},
+	{X86_REG_R10, X86_REG_R11, X86_REG_R10, 8, K_ENTRY},
+	{X86_REG_ECX, X86_REG_RCX, X86_REG_R11, 1, K_COMPARE},
+};
 
 static enum kind kind_of_lea(const cs_insn *in, struct vinsn *v)
 {
 	const x86_op_mem *m = mem_operand(in, 1);
 
-	if (rebases(in, X86_REG_RSI))
-		return K_BASE_RSI;
-	if (rebases(in, X86_REG_RDI))
-		return K_BASE_RDI;
-	if (is_reg(in, 0, X86_REG_R9) && plain_base(m, X86_REG_RIP, m ? m->disp : 0)) {
+	if (!m)
+		return K_PLAIN;
+	for (size_t i = 0; i < ARRAY_LEN(leas); i++)
+		if (is_reg(in, 0, leas[i].dst) && m->base == leas[i].base && m->index == leas[i].index &&
+		    m->scale == leas[i].scale && m->disp == 0)
+			return leas[i].kind;
+	if (is_reg(in, 0, X86_REG_R8D))
+		return K_EA;
+	if (is_reg(in, 0, X86_REG_R11D) && plain_base(m, X86_REG_R8, m->disp) && m->disp >= 0 && m->disp < 16) {
+		v->size = (unsigned)m->disp + 1;
+		return K_LAST_BYTE;
+	}
+	if (is_reg(in, 0, X86_REG_R9) && plain_base(m, X86_REG_RIP, m->disp)) {
 		v->target = (int64_t)(in->address + in->size) + m->disp;
 		return K_NEXT_R9;
 	}
@@ -282,6 +303,46 @@ static bool base_allowed(unsigned reg, bool guest)
 	return c == (guest ? RC_GUEST32 : RC_GUEST64);
 }
 
+/* [r10 + r8] behind a look-up; where it may stand is the grammar's business. */
+static bool is_host_access(const cs_insn *in, unsigned n)
+{
+	const x86_op_mem *m = mem_operand(in, n);
+
+	return in->id != X86_INS_LEA && m->base == X86_REG_R10 && m->index == X86_REG_R8 && m->scale == 1 &&
+	       m->disp == 0 && m->segment == X86_REG_INVALID;
+}
+
+/* A bit offset in a register reaches beyond the operand that was looked up. */
+static bool bit_string(const cs_insn *in)
+{
+	const cs_x86_op *offset = operand(in, 1);
+
+	switch (in->id) {
+	case X86_INS_BT:
+	case X86_INS_BTC:
+	case X86_INS_BTR:
+	case X86_INS_BTS:
+		return offset && offset->type == X86_OP_REG;
+	default:
+		return false;
+	}
+}
+
+static const char *check_host_access(const cs_insn *in, unsigned n, const struct vprefix *p, struct vinsn *v)
+{
+	if (p->gs || p->addr32)
+		return "window prefixes on a looked-up access";
+	if (bit_string(in))
+		return "bit string by look-up";
+	if (v->kind != K_PLAIN)
+		return "looked-up access in another sequence";
+	v->kind = K_HOST_ACCESS;
+	v->guest_memory = true;
+	v->size = operand(in, n)->size;
+	v->writes = verify_writes_memory(in, n);
+	return NULL;
+}
+
 static const char *check_memory(const cs_insn *in, unsigned n, const struct vprefix *p, uint32_t mode,
 				struct vinsn *v)
 {
@@ -293,6 +354,10 @@ static const char *check_memory(const cs_insn *in, unsigned n, const struct vpre
 		return base_allowed(m->base, false) && base_allowed(m->index, false) ? NULL :
 									   "LEA shows a host address";
 	}
+	if (v->kind == K_TAG || v->kind == K_DELTA)
+		return p->gs || p->addr32 ? "prefixes on monitor memory" : NULL;
+	if (is_host_access(in, n))
+		return check_host_access(in, n, p, v);
 	if (m->base == X86_REG_R14 || m->base == X86_REG_R15)
 		return p->gs || p->addr32 ? "prefixes on monitor memory" : check_field(in, n, mode);
 	if (!p->gs || m->segment != X86_REG_GS)
@@ -334,7 +399,7 @@ static const char *check_register(const cs_insn *in, unsigned n, const struct vi
 	case RC_GUEST64:
 		return may_have_guest64(v->kind) ? NULL : "64-bit operation on a guest register";
 	case RC_PINNED:
-		return "R13, R14 or R15 as an operand";
+		return "R12, R13, R14 or R15 as an operand";
 	case RC_NONE:
 	case RC_BAD:
 	default:
@@ -379,7 +444,8 @@ static const char *check_wide(const cs_insn *in, const struct vinsn *v)
 	const x86_op_mem *m = mem_operand(in, 0);
 	unsigned reg = m ? 1 : 0;
 
-	if (may_have_guest64(v->kind) || v->kind == K_NEXT_R9 || v->kind == K_WINDOW)
+	if (may_have_guest64(v->kind) || v->kind == K_NEXT_R9 || v->kind == K_WINDOW ||
+	    v->kind == K_DELTA)
 		return NULL;
 	if (in->id != X86_INS_MOV && in->id != X86_INS_LEA)
 		return "64-bit operation";
@@ -409,12 +475,26 @@ static enum kind kind_of(const cs_insn *in, struct vinsn *v)
 	}
 }
 
+/* shrx r10d, r8d, r12d and shrx r11d, r11d, r12d */
+static enum kind look_up_shift(const cs_insn *in)
+{
+	static const uint8_t page[] = {0xc4, 0x42, 0x1b, 0xf7, 0xd0}, last[] = {0xc4, 0x42, 0x1b, 0xf7, 0xdb};
+
+	if (in->id != X86_INS_SHRX || in->size != sizeof(page))
+		return K_PLAIN;
+	return !memcmp(in->bytes, page, sizeof(page)) ? K_PAGE :
+	       !memcmp(in->bytes, last, sizeof(last)) ? K_LAST_PAGE :
+							K_PLAIN;
+}
+
 const char *verify_insn(const cs_insn *in, uint32_t mode, struct vinsn *v)
 {
 	struct vprefix p;
 	const char *wrong;
 
 	*v = (struct vinsn){.kind = K_PLAIN, .target = -1};
+	if ((v->kind = look_up_shift(in)) != K_PLAIN)
+		return NULL;
 	if (!scan_prefixes(in, &p))
 		return "segment prefix other than GS";
 	if (vex_like(p.opcode) || !verify_id_allowed(in))

@@ -21,7 +21,8 @@ static const uint16_t integer_ids[] = {
 	I(CMOVL), I(CMOVLE), I(CMOVNE), I(CMOVNO), I(CMOVNP), I(CMOVNS), I(CMOVO), I(CMOVP), I(CMOVS),
 	/* Capstone has these in no group */
 	I(FNSTCW), I(FNSTSW), I(FFREEP), I(FSETPM), I(FLDL2E), I(FLDL2T), I(FLDLN2), I(FDISI8087_NOP),
-	I(FENI8087_NOP), I(MOVNTI),
+	I(FENI8087_NOP), I(FCMOVB), I(FCMOVBE), I(FCMOVE), I(FCMOVNB), I(FCMOVNBE), I(FCMOVNE), I(FCMOVNU),
+	I(FCMOVU), I(MOVNTI),
 	/* branches: their own checks follow */
 	I(JMP), I(JA), I(JAE), I(JB), I(JBE), I(JE), I(JG), I(JGE), I(JL), I(JLE), I(JNE), I(JNO),
 	I(JNP), I(JNS), I(JO), I(JP), I(JS), I(LOOP), I(LOOPE), I(LOOPNE), I(JECXZ), I(JRCXZ),
@@ -71,6 +72,26 @@ bool verify_id_allowed(const cs_insn *in)
 	return false;
 }
 
+/* Instructions that only read a memory operand though it comes first. */
+static const uint16_t readers[] = {
+	I(CMP), I(TEST), I(BT), I(MUL), I(IMUL), I(DIV), I(IDIV), I(NOP), I(FADD), I(FMUL), I(FCOM),
+	I(FCOMP), I(FSUB), I(FSUBR), I(FDIV), I(FDIVR), I(FIADD), I(FIMUL), I(FICOM), I(FICOMP),
+	I(FISUB), I(FISUBR), I(FIDIV), I(FIDIVR), I(FLD), I(FILD), I(FBLD), I(FLDCW), I(LDMXCSR),
+};
+
+/* Does it write its memory operand, operand `n`? Yes when in doubt. */
+bool verify_writes_memory(const cs_insn *in, unsigned n)
+{
+	if (in->id == I(XCHG) || in->id == I(XADD))
+		return true;
+	if (n > 0)
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(readers); i++)
+		if (in->id == readers[i])
+			return false;
+	return true;
+}
+
 /* ---------------------------------- registers ---------------------------------- */
 
 #define R(name) X86_REG_##name
@@ -89,7 +110,7 @@ static const struct {
 	{R(R9), RC_SCRATCH},  {R(R9D), RC_SCRATCH}, {R(R9W), RC_SCRATCH}, {R(R9B), RC_SCRATCH},
 	{R(R10), RC_SCRATCH}, {R(R10D), RC_SCRATCH}, {R(R10W), RC_SCRATCH}, {R(R10B), RC_SCRATCH},
 	{R(R11), RC_SCRATCH}, {R(R11D), RC_SCRATCH}, {R(R11W), RC_SCRATCH}, {R(R11B), RC_SCRATCH},
-	{R(R12), RC_SCRATCH}, {R(R12D), RC_SCRATCH}, {R(R12W), RC_SCRATCH}, {R(R12B), RC_SCRATCH},
+	{R(R12), RC_PINNED},  {R(R12D), RC_PINNED}, {R(R12W), RC_PINNED}, {R(R12B), RC_PINNED},
 	{R(R13), RC_PINNED},  {R(R13D), RC_PINNED}, {R(R13W), RC_PINNED}, {R(R13B), RC_PINNED},
 	{R(R14), RC_PINNED},  {R(R14D), RC_PINNED}, {R(R14W), RC_PINNED}, {R(R14B), RC_PINNED},
 	{R(R15), RC_PINNED},  {R(R15D), RC_PINNED}, {R(R15W), RC_PINNED}, {R(R15B), RC_PINNED},

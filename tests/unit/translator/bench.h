@@ -1,0 +1,67 @@
+/*
+ * A machine for translator tests: 16 MiB of RAM, flat segments, paging off, and a processor that either the
+ * translator or the interpreter drives. Every exception and interrupt leads to a handler that halts, so that a program ends at its
+ * HLT or at its first exception, and either way with its whole state in the cpu.
+ */
+#ifndef RINGFENCE_TESTS_UNIT_TRANSLATOR_BENCH_H
+#define RINGFENCE_TESTS_UNIT_TRANSLATOR_BENCH_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "translator/internal.h"
+
+enum {
+	RAM_BYTES = 16 << 20,
+	/* guest physical layout */
+	AT_GDT = 0x1000,
+	AT_IDT = 0x1800,
+	AT_TSS = 0x2000,
+	AT_HANDLERS = 0x3000, /* 16 bytes each */
+	AT_CODE = 0x10000,
+	AT_DATA = 0x20000,
+	DATA_BYTES = 0x10000,
+	AT_STACK = 0x34000,   /* top; grows down into 30000 */
+	AT_STACK0 = 0x3f000,
+	USED_BYTES = 0x40000, /* all of the above */
+	AT_FAR = 0x100000,    /* for tests that want room */
+	AT_MMIO = 0xd0000000,
+	FS_BASE = 0x21000,
+};
+
+struct bench {
+	struct physmap *pm;
+	struct cpu *cpu;
+	struct mmu *mmu;
+	struct tc *tc;
+	/* what the interrupt lines say */
+	bool interrupt;
+	unsigned mmio_reads, mmio_writes;
+	uint32_t mmio_value;
+};
+
+struct bench_options {
+	size_t tc_size;
+	bool lockstep;
+};
+
+void bench_open(struct bench *, const struct bench_options *);
+void bench_close(struct bench *);
+/* Descriptor tables and handlers, registers; EIP = AT_CODE, ring 0 or 3, interrupts off. */
+void bench_reset(struct bench *, bool user);
+/* Guest-visible writing: translations are told. */
+void bench_put(struct bench *, uint32_t at, const void *, unsigned len);
+void bench_put32(struct bench *, uint32_t at, uint32_t value);
+uint32_t bench_get32(struct bench *, uint32_t at);
+/* Run until the guest halts. */
+void bench_run_tc(struct bench *);
+/* The same by the interpreter; false when `max` instructions were not enough. */
+bool bench_run_interp(struct bench *, unsigned max);
+/* Vector of the handler that the guest halted in; -1: it halted by itself. */
+int bench_vector(const struct bench *);
+
+#endif
