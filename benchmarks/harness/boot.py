@@ -4,7 +4,7 @@ import re
 from statistics import median
 
 INIT = "ringfence: init"
-TIMEOUT = 120
+TIMEOUT = 60
 
 
 def measure(peers, kernels, initrd, runs, progress):
@@ -32,7 +32,7 @@ def metrics(results):
 
 
 class MemoryPeak:
-    """The highest use of memory seen, in KiB. Guest RAM and TC are shared memory and stay out of it."""
+    """The highest use of memory seen, in KiB. Guest RAM and TC are shared memory (RssShmem) and stay out of `own`."""
 
     FIELDS = ("RssAnon", "RssFile", "VmPTE", "RssShmem")
 
@@ -48,13 +48,16 @@ class MemoryPeak:
             return
         for field, value in now.items():
             self.peak[field] = max(self.peak[field], value)
-        self.own = max(self.own, now.get("RssAnon", 0) + now.get("RssFile", 0))
+        self.own = max(self.own, sum(now.get(f, 0) for f in ("RssAnon", "RssFile", "VmPTE")))
 
 
 def parse_statistics(text):
-    """{description: number} from `-d stats`; a description found twice keeps its larger number."""
+    """{description: number} from `-d stats`, whose lines are "[NAME] NUMBER  DESCRIPTION".
+
+    A description found twice keeps its larger number.
+    """
     out = {}
-    for value, name in re.findall(r"^ +([0-9.]+)  (.+)$", text, re.M):
+    for value, name in re.findall(r"^ +(?:[a-z_]+ +)?([0-9.]+)  (.+)$", text, re.M):
         out[name] = max(float(value), out.get(name, 0.0))
     return out
 

@@ -17,23 +17,23 @@ def spread(values):
     return 100 * (max(values) - min(values)) / 2 / median(values)
 
 
-def boot_table(results):
+def boot_table(results, _metrics):
     lines = []
     for kernel, by_peer in results.items():
-        lines.append(row(f"boot {kernel}", "median s", "spread", "cpu s"))
+        lines.append(row(f"boot {kernel}", "seconds", "+-", "cpu seconds"))
         for peer, t in by_peer.items():
-            lines.append(row("  " + peer, f"{median(t['wall']):.3f}", f"+-{spread(t['wall']):.0f} %",
+            lines.append(row("  " + peer, f"{median(t['wall']):.3f}", f"{spread(t['wall']):.0f} %",
                              f"{median(t['cpu']):.3f}"))
     return lines
 
 
 def compute_table(results, metrics):
     peers = list(next(iter(results.values())))
-    lines = [row("compute", "native us", *(f"{p} /nat" for p in peers[1:]), "spread nat", *(f"{p[:6]}" for p in peers[1:]))]
+    lines = [row("user program", "native us", *(p + " x" for p in peers[1:]), *("+- " + p for p in peers))]
     for program, by_peer in results.items():
         lines.append(row("  " + program, f"{median(s['ns'] for s in by_peer['native']) / 1000:.0f}",
                          *(f"{metrics[f'compute.{program}.{p}']:.2f}" for p in peers[1:]),
-                         *(f"+-{spread([s['ns'] for s in by_peer[p]]):.0f} %" for p in peers)))
+                         *(f"{spread([s['ns'] for s in by_peer[p]]):.0f} %" for p in peers)))
     for kind in ("int", "fp"):
         if f"compute.{kind}.{peers[-1]}" in metrics:
             lines.append(row(f"  {kind} (geometric mean)", "",
