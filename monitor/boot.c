@@ -32,7 +32,8 @@ static bool read_modules(struct boot *b, const char *text, uint64_t ram, char *e
 {
 	while (text) {
 		if (b->module_count == BOOT_MAX_MODULES) {
-			snprintf(err, errlen, "-initrd: more than %d modules: remove some", BOOT_MAX_MODULES);
+			snprintf(err, errlen, "-initrd: more than %d modules: remove some",
+				 BOOT_MAX_MODULES);
 			return false;
 		}
 		struct boot_module *m = &b->modules[b->module_count++];
@@ -63,18 +64,20 @@ static bool recognize(struct boot *b, char *err, size_t errlen)
 	if (k->size >= 2 && k->data[0] == 0x1f && k->data[1] == 0x8b)
 		is = "compressed with gzip: unpack it first (gunzip)";
 	else if (k->size >= 4 && !memcmp(k->data, "\177ELF", 4))
-		is = "an ELF file without a Multiboot 1 header: for Linux, use the bzImage (vmlinuz)";
+		is = "an ELF file without a Multiboot 1 header: for Linux, use the bzImage "
+		     "(vmlinuz)";
 	snprintf(err, errlen, "kernel '%s' is %s", k->path, is);
 	return false;
 }
 
-bool boot_open(struct boot *b, const char *kernel, const char *initrd, const char *append, uint64_t ram,
-	       char *err, size_t errlen)
+bool boot_open(struct boot *b, const char *kernel, const char *initrd, const char *append,
+	       uint64_t ram, char *err, size_t errlen)
 {
 	memset(b, 0, sizeof(*b));
 	b->append = append ? append : "";
 	if (!kernel)
-		image_embed(&b->kernel, "built-in guest", ringfence_default_guest, ringfence_default_guest_size);
+		image_embed(&b->kernel, "built-in guest", ringfence_default_guest,
+			    ringfence_default_guest_size);
 	else if (!image_read(&b->kernel, kernel, "kernel", ram, err, errlen))
 		return false;
 	if (!recognize(b, err, errlen))
@@ -107,7 +110,8 @@ bool boot_load(const struct boot *b, const struct boot_target *t, char *err, siz
 
 uint8_t *boot_ram(const struct boot_target *t, uint64_t at, uint64_t len)
 {
-	/* Inside one RAM entry of the map: reserved areas (ACPI tables, ROM) are not the loader's. */
+	/* Inside one RAM entry of the map: reserved areas (ACPI tables, ROM) are not the loader's.
+	 */
 	for (unsigned i = 0; i < t->e820_count; i++) {
 		const struct e820_entry *e = &t->e820[i];
 		if (e->type == 1 && at >= e->base && len <= e->len && at - e->base <= e->len - len)

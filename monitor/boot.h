@@ -31,12 +31,33 @@ void image_embed(struct image *, const char *name, const uint8_t *data, size_t s
 void image_free(struct image *);
 
 /* Little-endian fields of a file or table; the caller has checked the bounds. */
-static inline uint16_t get16(const uint8_t *p) { return (uint16_t)(p[0] | p[1] << 8); }
-static inline uint32_t get32(const uint8_t *p) { return get16(p) | (uint32_t)get16(p + 2) << 16; }
-static inline uint64_t get64(const uint8_t *p) { return get32(p) | (uint64_t)get32(p + 4) << 32; }
-static inline void put16(uint8_t *p, uint16_t v) { p[0] = (uint8_t)v; p[1] = (uint8_t)(v >> 8); }
-static inline void put32(uint8_t *p, uint32_t v) { put16(p, (uint16_t)v); put16(p + 2, (uint16_t)(v >> 16)); }
-static inline void put64(uint8_t *p, uint64_t v) { put32(p, (uint32_t)v); put32(p + 4, (uint32_t)(v >> 32)); }
+static inline uint16_t get16(const uint8_t *p)
+{
+	return (uint16_t)(p[0] | p[1] << 8);
+}
+static inline uint32_t get32(const uint8_t *p)
+{
+	return get16(p) | (uint32_t)get16(p + 2) << 16;
+}
+static inline uint64_t get64(const uint8_t *p)
+{
+	return get32(p) | (uint64_t)get32(p + 4) << 32;
+}
+static inline void put16(uint8_t *p, uint16_t v)
+{
+	p[0] = (uint8_t)v;
+	p[1] = (uint8_t)(v >> 8);
+}
+static inline void put32(uint8_t *p, uint32_t v)
+{
+	put16(p, (uint16_t)v);
+	put16(p + 2, (uint16_t)(v >> 16));
+}
+static inline void put64(uint8_t *p, uint64_t v)
+{
+	put32(p, (uint32_t)v);
+	put32(p + 4, (uint32_t)(v >> 32));
+}
 
 /* ---- boot.c ---- */
 
@@ -52,7 +73,7 @@ struct boot_module {
 struct boot {
 	enum boot_protocol protocol;
 	struct image kernel;
-	const char *append; /* never null */
+	const char *append;			      /* never null */
 	struct boot_module modules[BOOT_MAX_MODULES]; /* Linux: the initrd is modules[0] */
 	unsigned module_count;
 };
@@ -70,15 +91,16 @@ struct boot_target {
  * Read the files; `ram` bounds their sizes. `kernel` null: the built-in guest. The strings must
  * outlive the boot. On false err has the reason, and boot_close may still be called.
  */
-bool boot_open(struct boot *, const char *kernel, const char *initrd, const char *append, uint64_t ram,
-	       char *err, size_t errlen);
+bool boot_open(struct boot *, const char *kernel, const char *initrd, const char *append,
+	       uint64_t ram, char *err, size_t errlen);
 void boot_close(struct boot *);
 /* Fill RAM and the processor's registers. The processor has just been reset. */
 MUST_USE bool boot_load(const struct boot *, const struct boot_target *, char *err, size_t errlen);
 
 /* ---- for the loaders ---- */
 
-/* Flat segments as both protocols want them: a GDT at `gdt` (32 bytes of RAM), CS=10h, the rest 18h. */
+/* Flat segments as both protocols want them: a GDT at `gdt` (32 bytes of RAM), CS=10h, the rest
+ * 18h. */
 enum { BOOT_GDT_SIZE = 32, BOOT_CS = 0x10, BOOT_DS = 0x18 };
 void boot_enter_flat(struct cpu *, struct physmap *, gpa_t gdt, uint32_t entry);
 /* Guest RAM at [at, at+len), or null when that is not all RAM. */
@@ -90,6 +112,7 @@ uint64_t boot_extended_end(const struct boot_target *);
 bool linux_recognize(const struct image *);
 bool multiboot_recognize(const struct image *);
 MUST_USE bool linux_load(const struct boot *, const struct boot_target *, char *err, size_t errlen);
-MUST_USE bool multiboot_load(const struct boot *, const struct boot_target *, char *err, size_t errlen);
+MUST_USE bool multiboot_load(const struct boot *, const struct boot_target *, char *err,
+			     size_t errlen);
 
 #endif

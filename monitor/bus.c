@@ -1,6 +1,6 @@
 /*
- * The processor's side of the machine: what struct cpu_ops and struct tc_ops lead to, with the log in between.
- * Everything here runs on the vCPU thread.
+ * The processor's side of the machine: what struct cpu_ops and struct tc_ops lead to, with the log
+ * in between. Everything here runs on the vCPU thread.
  */
 #include "monitor/log.h"
 #include "monitor/vm_internal.h"
@@ -29,8 +29,9 @@ static void bus_out(struct cpu *c, uint16_t port, unsigned size, uint32_t value)
 
 static void bus_paging_changed(struct cpu *c, bool flush, bool global)
 {
-	log_line(LOG_MMU, "paging: cr0 %08x cr3 %08x cr4 %08x efer %x%s%s", c->cr0, (unsigned)c->cr3, c->cr4,
-		 (unsigned)c->efer, flush ? " flush" : "", global ? " global" : "");
+	log_line(LOG_MMU, "paging: cr0 %08x cr3 %08x cr4 %08x efer %x%s%s", c->cr0,
+		 (unsigned)c->cr3, c->cr4, (unsigned)c->efer, flush ? " flush" : "",
+		 global ? " global" : "");
 	mmu_paging_changed(vm_of(c)->mmu, flush, global);
 }
 
@@ -58,8 +59,8 @@ static bool bus_rdmsr(struct cpu *c, uint32_t index, uint64_t *value)
 
 static bool bus_wrmsr(struct cpu *c, uint32_t index, uint64_t value)
 {
-	log_line(LOG_UNIMP, "wrmsr %08x <- %016llx at %08x: not implemented", index, (unsigned long long)value,
-		 (unsigned)c->rip);
+	log_line(LOG_UNIMP, "wrmsr %08x <- %016llx at %08x: not implemented", index,
+		 (unsigned long long)value, (unsigned)c->rip);
 	return false;
 }
 
@@ -97,7 +98,8 @@ int vm_interrupt_ack(void *opaque)
 	int vector = machine_interrupt_ack(vm->machine);
 	if (vector >= 0) {
 		vm->interrupts++;
-		log_line(LOG_INT, "int %02x at %04x:%08x", vector, vm->cpu.seg[S_CS].sel, (unsigned)vm->cpu.rip);
+		log_line(LOG_INT, "int %02x at %04x:%08x", vector, vm->cpu.seg[S_CS].sel,
+			 (unsigned)vm->cpu.rip);
 	}
 	return vector;
 }

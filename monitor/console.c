@@ -17,8 +17,8 @@ static void quit(void *vm)
 }
 
 /* Open one device; *slot stays null for "none". */
-static bool open_device(struct vm *vm, const char *spec, const char *label, struct chardev **slot, char *err,
-			size_t errlen)
+static bool open_device(struct vm *vm, const char *spec, const char *label, struct chardev **slot,
+			char *err, size_t errlen)
 {
 	if (!strcmp(spec, "none"))
 		return true;
@@ -42,7 +42,8 @@ bool console_open(struct vm *vm, char *err, size_t errlen)
 {
 	struct options *o = &vm->options;
 	if (!o->serial_count && !o->nodefaults)
-		o->serial[o->serial_count++] = o->display_none && !o->nographic ? "null" : "mon:stdio";
+		o->serial[o->serial_count++] =
+			o->display_none && !o->nographic ? "null" : "mon:stdio";
 	for (unsigned i = 0; i < o->serial_count; i++) {
 		char label[24];
 		snprintf(label, sizeof(label), "serial%u", i);

@@ -1,7 +1,8 @@
 /*
  * A guest that is told the frequency (CPUID leaf 15h) need not calibrate it, which costs
- * Linux a quarter of a second of its boot. Two sources: the scale that the host's kernel publishes to users of perf events, exact;
- * where those are forbidden (containers), a measurement against CLOCK_MONOTONIC.
+ * Linux a quarter of a second of its boot. Two sources: the scale that the host's kernel publishes
+ * to users of perf events, exact; where those are forbidden (containers), a measurement against
+ * CLOCK_MONOTONIC.
  */
 #include "monitor/host_tsc.h"
 

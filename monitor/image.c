@@ -25,7 +25,8 @@ static bool read_all(int fd, uint8_t *data, size_t size)
 	return true;
 }
 
-static bool read_open_file(struct image *image, int fd, const char *what, uint64_t max, char *err, size_t errlen)
+static bool read_open_file(struct image *image, int fd, const char *what, uint64_t max, char *err,
+			   size_t errlen)
 {
 	struct stat st;
 	const char *path = image->path;
@@ -37,7 +38,8 @@ static bool read_open_file(struct image *image, int fd, const char *what, uint64
 	} else if (st.st_size == 0) {
 		snprintf(err, errlen, "%s '%s' is empty", what, path);
 	} else if ((uint64_t)st.st_size > max) {
-		snprintf(err, errlen, "%s '%s' has %lld KiB, but the guest has only %llu KiB of RAM: raise -m",
+		snprintf(err, errlen,
+			 "%s '%s' has %lld KiB, but the guest has only %llu KiB of RAM: raise -m",
 			 what, path, (long long)st.st_size >> 10, (unsigned long long)max >> 10);
 	} else if (!(image->owned = malloc((size_t)st.st_size))) {
 		snprintf(err, errlen, "%s '%s': not enough memory to read it", what, path);

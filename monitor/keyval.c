@@ -95,7 +95,8 @@ bool parse_switch(const char *text, bool *value)
 	static const struct {
 		const char *word;
 		bool value;
-	} words[] = {{"on", true}, {"off", false}, {"yes", true}, {"no", false}, {"true", true}, {"false", false}};
+	} words[] = {{"on", true},  {"off", false}, {"yes", true},
+		     {"no", false}, {"true", true}, {"false", false}};
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 		if (!strcmp(text, words[i].word)) {
 			*value = words[i].value;

@@ -24,7 +24,8 @@ struct keyval {
  */
 bool keyval_next(const char **rest, struct keyval *);
 
-/* "512", "1.5G", "64k": `unit` multiplies a number without a suffix. No negative numbers, no overflow. */
+/* "512", "1.5G", "64k": `unit` multiplies a number without a suffix. No negative numbers, no
+ * overflow. */
 bool parse_size(const char *text, uint64_t unit, uint64_t *bytes);
 /* Decimal or 0x hexadecimal, at most `max`. */
 bool parse_number(const char *text, uint64_t max, uint64_t *value);

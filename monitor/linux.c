@@ -1,5 +1,6 @@
 /*
- * Linux bzImage by the 32-bit boot protocol (Linux, Documentation/x86/boot.rst, "32-bit Boot Protocol").
+ * Linux bzImage by the 32-bit boot protocol (Linux, Documentation/x86/boot.rst, "32-bit Boot
+ * Protocol").
  *
  *   guest memory       what
  *   00010000h          zero page (struct boot_params)
@@ -23,7 +24,8 @@ enum {
 	KERNEL = 0x100000,
 };
 
-/* Offsets in the file's first sectors and, the same, in the zero page ("The Real-Mode Kernel Header"). */
+/* Offsets in the file's first sectors and, the same, in the zero page ("The Real-Mode Kernel
+ * Header"). */
 enum {
 	HDR_START = 0x1f1, /* setup_sects; the header is copied from here */
 	HDR_SYSSIZE = 0x1f4,
@@ -61,11 +63,11 @@ enum {
 /* The header, reduced to what loading needs. */
 struct linux_header {
 	unsigned version;
-	unsigned end;      /* of the setup header in the file */
+	unsigned end;	   /* of the setup header in the file */
 	size_t setup_size; /* real-mode part */
 	size_t kernel_size;
-	uint64_t initrd_max; /* last address the initrd may occupy */
-	uint64_t command_max; /* characters without the final zero */
+	uint64_t initrd_max;	       /* last address the initrd may occupy */
+	uint64_t command_max;	       /* characters without the final zero */
 	uint64_t room_start, room_end; /* what the kernel occupies until it has set itself up */
 };
 
@@ -104,9 +106,11 @@ static bool parse_header(struct linux_header *h, const struct image *k, char *er
 	if (h->end > HDR_END_MAX)
 		h->end = HDR_END_MAX;
 	if (h->version < 0x202)
-		return refuse(k, "its boot protocol is older than 2.02: use a newer kernel", err, errlen);
+		return refuse(k, "its boot protocol is older than 2.02: use a newer kernel", err,
+			      errlen);
 	if (h->end < HDR_END_MIN || k->size < HDR_END_MAX)
-		return refuse(k, "the setup header is incomplete: the file is damaged", err, errlen);
+		return refuse(k, "the setup header is incomplete: the file is damaged", err,
+			      errlen);
 	if (!(data[HDR_LOADFLAGS] & LOADED_HIGH))
 		return refuse(k, "it is a zImage: use a bzImage", err, errlen);
 	unsigned sectors = data[HDR_START] ? data[HDR_START] : 4;
@@ -117,7 +121,9 @@ static bool parse_header(struct linux_header *h, const struct image *k, char *er
 		return refuse(k, "the file is truncated", err, errlen);
 	h->kernel_size = k->size - h->setup_size;
 	h->initrd_max = h->version >= 0x203 ? get32(data + HDR_INITRD_ADDR_MAX) : 0x37ffffff;
-	h->command_max = h->version >= 0x206 && h->end >= HDR_CMDLINE_SIZE + 4 ? get32(data + HDR_CMDLINE_SIZE) : 255;
+	h->command_max = h->version >= 0x206 && h->end >= HDR_CMDLINE_SIZE + 4
+				 ? get32(data + HDR_CMDLINE_SIZE)
+				 : 255;
 	if (h->command_max > COMMAND_LINE_ROOM - 1)
 		h->command_max = COMMAND_LINE_ROOM - 1;
 	find_room(h, data);
@@ -125,8 +131,8 @@ static bool parse_header(struct linux_header *h, const struct image *k, char *er
 }
 
 /* Place the initrd at the top of RAM; its address in *at. */
-static bool load_initrd(const struct boot *b, const struct boot_target *t, const struct linux_header *h,
-			uint32_t *at, char *err, size_t errlen)
+static bool load_initrd(const struct boot *b, const struct boot_target *t,
+			const struct linux_header *h, uint32_t *at, char *err, size_t errlen)
 {
 	const struct image *rd = &b->modules[0].image;
 	uint64_t top = boot_extended_end(t);
@@ -136,7 +142,8 @@ static bool load_initrd(const struct boot *b, const struct boot_target *t, const
 	uint8_t *where = start >= h->room_end ? boot_ram(t, start, rd->size) : NULL;
 	if (!where) {
 		snprintf(err, errlen,
-			 "initrd '%s' (%zu KiB) does not fit into the guest's RAM beside the kernel (which needs "
+			 "initrd '%s' (%zu KiB) does not fit into the guest's RAM beside the "
+			 "kernel (which needs "
 			 "%llu KiB): raise -m",
 			 rd->path, rd->size >> 10, (unsigned long long)h->room_end >> 10);
 		return false;
@@ -146,12 +153,13 @@ static bool load_initrd(const struct boot *b, const struct boot_target *t, const
 	return true;
 }
 
-static bool load_command_line(const struct boot *b, const struct boot_target *t, const struct linux_header *h,
-			      char *err, size_t errlen)
+static bool load_command_line(const struct boot *b, const struct boot_target *t,
+			      const struct linux_header *h, char *err, size_t errlen)
 {
 	size_t len = strlen(b->append);
 	if (len > h->command_max) {
-		snprintf(err, errlen, "-append has %zu characters, but the kernel takes %llu: shorten it", len,
+		snprintf(err, errlen,
+			 "-append has %zu characters, but the kernel takes %llu: shorten it", len,
 			 (unsigned long long)h->command_max);
 		return false;
 	}
@@ -172,8 +180,8 @@ static void fill_e820(uint8_t *zp, const struct boot_target *t)
 	put32(zp + ZP_ALT_MEM_K, (uint32_t)((boot_extended_end(t) - KERNEL) >> 10));
 }
 
-static void fill_zero_page(const struct boot *b, const struct boot_target *t, const struct linux_header *h,
-			   uint32_t initrd)
+static void fill_zero_page(const struct boot *b, const struct boot_target *t,
+			   const struct linux_header *h, uint32_t initrd)
 {
 	const uint8_t *file = b->kernel.data;
 	uint8_t *zp = physmap_host(t->map, gpa(ZERO_PAGE), ZP_SIZE);
@@ -183,7 +191,7 @@ static void fill_zero_page(const struct boot *b, const struct boot_target *t, co
 	if (h->version >= 0x20e)
 		put64(zp + ZP_ACPI_RSDP, t->rsdp.v);
 	put16(zp + HDR_VID_MODE, 0xffff); /* "normal" */
-	zp[HDR_TYPE_OF_LOADER] = 0xff;    /* no registered loader */
+	zp[HDR_TYPE_OF_LOADER] = 0xff;	  /* no registered loader */
 	put32(zp + HDR_CODE32_START, KERNEL);
 	put32(zp + HDR_CMD_LINE_PTR, COMMAND_LINE);
 	put32(zp + HDR_RAMDISK_IMAGE, initrd);
@@ -199,8 +207,8 @@ bool linux_load(const struct boot *b, const struct boot_target *t, char *err, si
 	/* The image itself must be there now, what it grows to must be there when it runs. */
 	uint8_t *where = boot_ram(t, KERNEL, h.kernel_size);
 	if (!where || h.room_end > boot_extended_end(t)) {
-		snprintf(err, errlen, "kernel '%s' needs %llu MiB of RAM at least: raise -m", b->kernel.path,
-			 (unsigned long long)(h.room_end + 0xfffff) >> 20);
+		snprintf(err, errlen, "kernel '%s' needs %llu MiB of RAM at least: raise -m",
+			 b->kernel.path, (unsigned long long)(h.room_end + 0xfffff) >> 20);
 		return false;
 	}
 	if (!boot_ram(t, ZERO_PAGE, COMMAND_LINE + COMMAND_LINE_ROOM - ZERO_PAGE)) {

@@ -60,7 +60,8 @@ static void say_defaults(const struct options *o)
 		fprintf(stderr, "ringfence: no -kernel: booting the built-in demonstration guest "
 				"(Ctrl-A H helps, Ctrl-A X quits)\n");
 	else if (!o->nographic && !o->display_none && !o->serial_count && !o->nodefaults)
-		fprintf(stderr, "ringfence: there is no display: the first serial port is on this terminal, as with "
+		fprintf(stderr, "ringfence: there is no display: the first serial port is on this "
+				"terminal, as with "
 				"-nographic\n");
 }
 

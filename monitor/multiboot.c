@@ -5,7 +5,8 @@
  *   guest memory           what
  *   where the image says   the kernel
  *   behind it, by pages    modules
- *   00010000h              GDT, boot information, strings; behind the modules when the kernel is there
+ *   00010000h              GDT, boot information, strings; behind the modules when the kernel is
+ * there
  *
  * The kernel image is data: everything its headers say is checked.
  */
@@ -22,46 +23,47 @@ enum {
 	HEADER_SIZE = 12,
 	KLUDGE_SIZE = 32,
 	FLAG_KLUDGE = 1 << 16,
-	FLAG_MUST_KNOW = 0xfff8, /* bits 0-2: page alignment, memory, video (a wish that may be ignored) */
+	FLAG_MUST_KNOW =
+		0xfff8, /* bits 0-2: page alignment, memory, video (a wish that may be ignored) */
 	INFO_AT = 0x10000,
 	MODULES_AT_LEAST = 0x100000,
 };
 
 enum { /* boot information: flags and offsets */
-	INFO_MEMORY = 1 << 0,
-	INFO_COMMAND = 1 << 2,
-	INFO_MODULES = 1 << 3,
-	INFO_MMAP = 1 << 6,
-	INFO_LOADER = 1 << 9,
-	IN_FLAGS = 0,
-	IN_MEM_LOWER = 4,
-	IN_MEM_UPPER = 8,
-	IN_COMMAND = 16,
-	IN_MODULES = 20, /* count, address */
-	IN_MMAP = 44,    /* length, address */
-	IN_LOADER = 64,
-	INFO_SIZE = 88,
-	MODULE_SIZE = 16,
-	MMAP_SIZE = 24,
+       INFO_MEMORY = 1 << 0,
+       INFO_COMMAND = 1 << 2,
+       INFO_MODULES = 1 << 3,
+       INFO_MMAP = 1 << 6,
+       INFO_LOADER = 1 << 9,
+       IN_FLAGS = 0,
+       IN_MEM_LOWER = 4,
+       IN_MEM_UPPER = 8,
+       IN_COMMAND = 16,
+       IN_MODULES = 20, /* count, address */
+       IN_MMAP = 44,	/* length, address */
+       IN_LOADER = 64,
+       INFO_SIZE = 88,
+       MODULE_SIZE = 16,
+       MMAP_SIZE = 24,
 };
 
 enum { /* ELF32 */
-	EH_TYPE = 16,
-	EH_MACHINE = 18,
-	EH_ENTRY = 24,
-	EH_PHOFF = 28,
-	EH_PHENTSIZE = 42,
-	EH_PHNUM = 44,
-	EH_SIZE = 52,
-	PH_TYPE = 0,
-	PH_OFFSET = 4,
-	PH_VADDR = 8,
-	PH_PADDR = 12,
-	PH_FILESZ = 16,
-	PH_MEMSZ = 20,
-	PH_SIZE = 32,
-	PT_LOAD = 1,
-	EM_386 = 3,
+       EH_TYPE = 16,
+       EH_MACHINE = 18,
+       EH_ENTRY = 24,
+       EH_PHOFF = 28,
+       EH_PHENTSIZE = 42,
+       EH_PHNUM = 44,
+       EH_SIZE = 52,
+       PH_TYPE = 0,
+       PH_OFFSET = 4,
+       PH_VADDR = 8,
+       PH_PADDR = 12,
+       PH_FILESZ = 16,
+       PH_MEMSZ = 20,
+       PH_SIZE = 32,
+       PT_LOAD = 1,
+       EM_386 = 3,
 };
 
 /* A load in progress. */
@@ -72,7 +74,7 @@ struct load {
 	size_t errlen;
 	uint64_t info_len;
 	bool info_blocked; /* the kernel is where the boot information would go */
-	uint64_t end;      /* first byte behind everything loaded */
+	uint64_t end;	   /* first byte behind everything loaded */
 	uint32_t entry;
 	uint32_t module_start[BOOT_MAX_MODULES];
 };
@@ -101,7 +103,8 @@ bool multiboot_recognize(const struct image *k)
 }
 
 /* Copy `filesz` bytes of the file and clear up to `memsz`. */
-static bool load_segment(struct load *l, uint64_t offset, uint64_t paddr, uint64_t filesz, uint64_t memsz)
+static bool load_segment(struct load *l, uint64_t offset, uint64_t paddr, uint64_t filesz,
+			 uint64_t memsz)
 {
 	const struct image *k = &l->boot->kernel;
 	if (!memsz)
@@ -109,12 +112,15 @@ static bool load_segment(struct load *l, uint64_t offset, uint64_t paddr, uint64
 	if (offset > k->size || filesz > k->size - offset)
 		return refuse(l, "the file is truncated: a segment lies beyond its end");
 	if (filesz > memsz)
-		return refuse(l, "a segment is larger in the file than in memory: the file is damaged");
+		return refuse(
+			l, "a segment is larger in the file than in memory: the file is damaged");
 	uint8_t *where = boot_ram(l->target, paddr, memsz);
 	if (!where) {
 		snprintf(l->err, l->errlen,
-			 "kernel '%s' wants to be at %llxh-%llxh, where the guest has no RAM: raise -m", k->path,
-			 (unsigned long long)paddr, (unsigned long long)(paddr + memsz - 1));
+			 "kernel '%s' wants to be at %llxh-%llxh, where the guest has no RAM: "
+			 "raise -m",
+			 k->path, (unsigned long long)paddr,
+			 (unsigned long long)(paddr + memsz - 1));
 		return false;
 	}
 	memcpy(where, k->data + offset, filesz);
@@ -152,7 +158,8 @@ static bool load_elf(struct load *l)
 	if (k->size < EH_SIZE || memcmp(eh, "\177ELF", 4))
 		return refuse(l, "it is no ELF file and its Multiboot header has no addresses");
 	if (eh[4] != 1 || eh[5] != 1 || get16(eh + EH_MACHINE) != EM_386)
-		return refuse(l, "it is not a 32-bit x86 ELF file: 64-bit kernels are not supported");
+		return refuse(l,
+			      "it is not a 32-bit x86 ELF file: 64-bit kernels are not supported");
 	uint64_t phoff = get32(eh + EH_PHOFF);
 	unsigned size = get16(eh + EH_PHENTSIZE), count = get16(eh + EH_PHNUM);
 	if (size < PH_SIZE || !count || phoff > k->size || (uint64_t)size * count > k->size - phoff)
@@ -163,10 +170,12 @@ static bool load_elf(struct load *l)
 		const uint8_t *ph = k->data + phoff + (uint64_t)size * i;
 		if (get32(ph + PH_TYPE) != PT_LOAD)
 			continue;
-		uint32_t vaddr = get32(ph + PH_VADDR), paddr = get32(ph + PH_PADDR), memsz = get32(ph + PH_MEMSZ);
+		uint32_t vaddr = get32(ph + PH_VADDR), paddr = get32(ph + PH_PADDR),
+			 memsz = get32(ph + PH_MEMSZ);
 		if (!load_segment(l, get32(ph + PH_OFFSET), paddr, get32(ph + PH_FILESZ), memsz))
 			return false;
-		/* Kernels linked high give a virtual entry; paging is off, so the physical one is meant. */
+		/* Kernels linked high give a virtual entry; paging is off, so the physical one is
+		 * meant. */
 		if (entry - vaddr < memsz)
 			l->entry = entry - vaddr + paddr;
 	}
@@ -181,8 +190,10 @@ static bool load_modules(struct load *l)
 		at = (at + PAGE_MASK) & ~(uint64_t)PAGE_MASK;
 		uint8_t *where = boot_ram(l->target, at, m->size);
 		if (!where) {
-			snprintf(l->err, l->errlen, "module '%s' (%zu KiB) does not fit into the guest's RAM: raise -m",
-				 m->path, m->size >> 10);
+			snprintf(
+				l->err, l->errlen,
+				"module '%s' (%zu KiB) does not fit into the guest's RAM: raise -m",
+				m->path, m->size >> 10);
 			return false;
 		}
 		memcpy(where, m->data, m->size);
@@ -274,10 +285,12 @@ static bool enter(struct load *l)
 	struct writer info = take(&w, INFO_SIZE);
 	put_mmap(info.host, &w, t);
 	put_modules(l, info.host, &w);
-	put32(info.host + IN_FLAGS, INFO_MEMORY | INFO_COMMAND | INFO_MODULES | INFO_MMAP | INFO_LOADER);
+	put32(info.host + IN_FLAGS,
+	      INFO_MEMORY | INFO_COMMAND | INFO_MODULES | INFO_MMAP | INFO_LOADER);
 	put32(info.host + IN_MEM_LOWER, 640);
 	put32(info.host + IN_MEM_UPPER, (uint32_t)((boot_extended_end(t) - (1 << 20)) >> 10));
-	put32(info.host + IN_COMMAND, put_string(&w, l->boot->kernel.path, *append ? append : NULL));
+	put32(info.host + IN_COMMAND,
+	      put_string(&w, l->boot->kernel.path, *append ? append : NULL));
 	put32(info.host + IN_LOADER, put_string(&w, "ringfence " RINGFENCE_VERSION, NULL));
 	boot_enter_flat(t->cpu, t->map, gpa(at), l->entry);
 	t->cpu->gpr[R_EAX] = BOOT_MAGIC;
@@ -287,13 +300,19 @@ static bool enter(struct load *l)
 
 bool multiboot_load(const struct boot *b, const struct boot_target *t, char *err, size_t errlen)
 {
-	struct load l = {.boot = b, .target = t, .err = err, .errlen = errlen, .info_len = info_length(b, t)};
+	struct load l = {.boot = b,
+			 .target = t,
+			 .err = err,
+			 .errlen = errlen,
+			 .info_len = info_length(b, t)};
 	long at = find_header(&b->kernel);
 	if (at < 0)
 		return refuse(&l, "it has no Multiboot header");
 	uint32_t flags = get32(b->kernel.data + at + 4);
 	if (flags & FLAG_MUST_KNOW)
-		return refuse(&l, "its Multiboot header asks for a feature that Multiboot 1 does not have");
+		return refuse(
+			&l,
+			"its Multiboot header asks for a feature that Multiboot 1 does not have");
 	if (!(flags & FLAG_KLUDGE ? load_kludge(&l, at) : load_elf(&l)))
 		return false;
 	return load_modules(&l) && enter(&l);

@@ -1,6 +1,7 @@
 /*
  * Command-line parsing: the walk over argv, help, and the nearest name for a misspelt option.
- * What each option does is in options_set.c and options_machine.c; the table is in options_internal.h.
+ * What each option does is in options_set.c and options_machine.c; the table is in
+ * options_internal.h.
  */
 #include "monitor/log.h"
 #include "monitor/options_internal.h"
@@ -35,7 +36,8 @@ enum options_result option_error(struct option_context *c, const char *format, .
 enum options_result option_set_help(struct option_context *c, const char *arg)
 {
 	fputs("Usage: ringfence [OPTION...]\n"
-	      "Runs an x86 guest without hardware virtualization. Options have QEMU's names and meanings:\n\n",
+	      "Runs an x86 guest without hardware virtualization. Options have QEMU's names and "
+	      "meanings:\n\n",
 	      c->out);
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
 		char left[80];
@@ -90,7 +92,8 @@ static enum options_result unknown_option(struct option_context *c)
 		}
 	}
 	if (nearest)
-		return option_error(c, "unknown option '-%s': did you mean '-%s'? (-help lists all)",
+		return option_error(c,
+				    "unknown option '-%s': did you mean '-%s'? (-help lists all)",
 				    c->name, nearest);
 	return option_error(c, "unknown option '-%s': -help lists all", c->name);
 }
@@ -125,7 +128,8 @@ static enum options_result check_whole(struct option_context *c)
 		return option_error(c, "-%s needs a kernel to go to: add -kernel FILE",
 				    o->initrd ? "initrd" : "append");
 	if (o->log_file && !o->log_mask)
-		return option_error(c, "-D has nothing to write: add -d CLASS (-d help lists them)");
+		return option_error(c,
+				    "-D has nothing to write: add -d CLASS (-d help lists them)");
 	if (o->accel.kind != ACCEL_INTERP && (o->log_mask & LOG_EXEC))
 		return option_error(c, "-d exec works with -accel interp only");
 	return OPTIONS_RUN;
@@ -139,9 +143,11 @@ enum options_result options_parse(struct options *o, int argc, char **argv, FILE
 	for (int i = 1; i < argc; i++) {
 		const char *word = argv[i];
 		if (word[0] != '-' || !word[1])
-			return option_error(&c, "unexpected word '%s': options start with '-' (a kernel is "
-						"named with -kernel)",
-					    word);
+			return option_error(
+				&c,
+				"unexpected word '%s': options start with '-' (a kernel is "
+				"named with -kernel)",
+				word);
 		c.name = word + 1 + (word[1] == '-');
 		const struct option *option = find_option(c.name);
 		if (!option)
@@ -149,7 +155,8 @@ enum options_result options_parse(struct options *o, int argc, char **argv, FILE
 		const char *arg = NULL;
 		if (option->arg) {
 			if (i + 1 >= argc)
-				return option_error(&c, "-%s needs a value: -%s %s", c.name, c.name, option->arg);
+				return option_error(&c, "-%s needs a value: -%s %s", c.name, c.name,
+						    option->arg);
 			arg = argv[++i];
 		}
 		enum options_result r = option->set(&c, arg);

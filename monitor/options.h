@@ -1,8 +1,9 @@
 /*
  * The command line: QEMU's words and meanings, parsed into plain data.
  *
- * Parsing opens nothing and starts nothing; it only fails (with one line that says what is wrong and
- * what to do) or fills `struct options`. Strings point into argv or into the options' own memory.
+ * Parsing opens nothing and starts nothing; it only fails (with one line that says what is wrong
+ * and what to do) or fills `struct options`. Strings point into argv or into the options' own
+ * memory.
  */
 #ifndef RINGFENCE_MONITOR_OPTIONS_H
 #define RINGFENCE_MONITOR_OPTIONS_H

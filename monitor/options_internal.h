@@ -19,39 +19,45 @@ struct option_context {
  * X(name, argument or null, handler, help)
  * The order is that of -help.
  */
-#define OPTION_TABLE(X) \
-	X("kernel", "FILE", kernel, "boot FILE: a Linux bzImage or a Multiboot 1 kernel") \
-	X("initrd", "FILE", initrd, "initial RAM disk; for Multiboot: \"module1 args,module2 args,...\"") \
-	X("append", "TEXT", append, "the kernel's command line") \
-	X("m", "[size=]N[k|M|G]", memory, "guest RAM, in MiB unless it has a suffix (default 128)") \
-	X("cpu", "MODEL[,+FEATURE|,-FEATURE]", cpu, "processor model; -cpu help lists them") \
-	X("smp", "1", smp, "number of processors: one, for now") \
-	X("M", "pc[,accel=A]", machine, "machine type; -M help lists them") \
-	X("machine", "pc[,accel=A]", machine, "the same") \
-	X("accel", "dbt[,lockstep=on][,tc-size=N][,verify=on]", accel, \
-	  "how guest code runs: dbt (translated) or interp; -accel help explains") \
-	X("rtc", "[base=utc|localtime|DATE][,clock=host|rt|vm]", rtc, "real-time clock; DATE is 2026-01-31T12:00:00") \
-	X("nographic", NULL, nographic, "first serial port on this terminal; Ctrl-A H helps") \
-	X("display", "none", display, "there is no display: none is the only one") \
-	X("vga", "none", vga, "there is no graphics card: none is the only one") \
-	X("serial", "DEV", serial, "next serial port: stdio, mon:stdio, file:PATH, unix:PATH, tcp:HOST:PORT, pty, null, none") \
-	X("debugcon", "DEV", debugcon, "port E9h debug console to DEV (as for -serial)") \
-	X("monitor", "none", monitor, "there is no debug monitor yet: none is the only one") \
-	X("device", "isa-debug-exit[,iobase=N][,iosize=N]", device, "add a device; -device help lists them") \
-	X("net", "none", net, "there is no network card yet: none is the only one") \
-	X("nic", "none", net, "the same") \
-	X("nodefaults", NULL, nodefaults, "no serial port unless -serial asks for one") \
-	X("no-reboot", NULL, no_reboot, "exit instead of rebooting") \
-	X("no-shutdown", NULL, no_shutdown, "stay, stopped, after the guest powers off") \
-	X("name", "NAME", name, "name of the machine, shown in messages") \
-	X("pidfile", "FILE", pidfile, "write the process id to FILE while running") \
-	X("d", "CLASS,...", log_classes, "log; -d help lists the classes") \
-	X("D", "FILE", log_file, "write the log to FILE instead of stderr") \
-	X("S", NULL, unsupported, "not available yet") \
-	X("s", NULL, unsupported, "not available yet") \
-	X("gdb", "DEV", unsupported, "not available yet") \
-	X("version", NULL, version, "print the version") \
-	X("help", NULL, help, "print this text") \
+#define OPTION_TABLE(X)                                                                            \
+	X("kernel", "FILE", kernel, "boot FILE: a Linux bzImage or a Multiboot 1 kernel")          \
+	X("initrd", "FILE", initrd,                                                                \
+	  "initial RAM disk; for Multiboot: \"module1 args,module2 args,...\"")                    \
+	X("append", "TEXT", append, "the kernel's command line")                                   \
+	X("m", "[size=]N[k|M|G]", memory,                                                          \
+	  "guest RAM, in MiB unless it has a suffix (default 128)")                                \
+	X("cpu", "MODEL[,+FEATURE|,-FEATURE]", cpu, "processor model; -cpu help lists them")       \
+	X("smp", "1", smp, "number of processors: one, for now")                                   \
+	X("M", "pc[,accel=A]", machine, "machine type; -M help lists them")                        \
+	X("machine", "pc[,accel=A]", machine, "the same")                                          \
+	X("accel", "dbt[,lockstep=on][,tc-size=N][,verify=on]", accel,                             \
+	  "how guest code runs: dbt (translated) or interp; -accel help explains")                 \
+	X("rtc", "[base=utc|localtime|DATE][,clock=host|rt|vm]", rtc,                              \
+	  "real-time clock; DATE is 2026-01-31T12:00:00")                                          \
+	X("nographic", NULL, nographic, "first serial port on this terminal; Ctrl-A H helps")      \
+	X("display", "none", display, "there is no display: none is the only one")                 \
+	X("vga", "none", vga, "there is no graphics card: none is the only one")                   \
+	X("serial", "DEV", serial,                                                                 \
+	  "next serial port: stdio, mon:stdio, file:PATH, unix:PATH, tcp:HOST:PORT, pty, null, "   \
+	  "none")                                                                                  \
+	X("debugcon", "DEV", debugcon, "port E9h debug console to DEV (as for -serial)")           \
+	X("monitor", "none", monitor, "there is no debug monitor yet: none is the only one")       \
+	X("device", "isa-debug-exit[,iobase=N][,iosize=N]", device,                                \
+	  "add a device; -device help lists them")                                                 \
+	X("net", "none", net, "there is no network card yet: none is the only one")                \
+	X("nic", "none", net, "the same")                                                          \
+	X("nodefaults", NULL, nodefaults, "no serial port unless -serial asks for one")            \
+	X("no-reboot", NULL, no_reboot, "exit instead of rebooting")                               \
+	X("no-shutdown", NULL, no_shutdown, "stay, stopped, after the guest powers off")           \
+	X("name", "NAME", name, "name of the machine, shown in messages")                          \
+	X("pidfile", "FILE", pidfile, "write the process id to FILE while running")                \
+	X("d", "CLASS,...", log_classes, "log; -d help lists the classes")                         \
+	X("D", "FILE", log_file, "write the log to FILE instead of stderr")                        \
+	X("S", NULL, unsupported, "not available yet")                                             \
+	X("s", NULL, unsupported, "not available yet")                                             \
+	X("gdb", "DEV", unsupported, "not available yet")                                          \
+	X("version", NULL, version, "print the version")                                           \
+	X("help", NULL, help, "print this text")                                                   \
 	X("h", NULL, help, "the same")
 
 typedef enum options_result option_fn(struct option_context *, const char *arg);

@@ -1,7 +1,7 @@
 /* Handlers of the options that describe the virtual machine. */
+#include "mmu/mmu.h"
 #include "monitor/keyval.h"
 #include "monitor/options_internal.h"
-#include "mmu/mmu.h"
 
 #include <string.h>
 #include <time.h>
@@ -17,7 +17,8 @@ static bool is_help(const char *arg)
 
 static enum options_result too_long(struct option_context *c)
 {
-	return option_error(c, "-%s: one part of the value is longer than %d characters", c->name, KEYVAL_MAX - 1);
+	return option_error(c, "-%s: one part of the value is longer than %d characters", c->name,
+			    KEYVAL_MAX - 1);
 }
 
 enum options_result option_set_memory(struct option_context *c, const char *arg)
@@ -29,14 +30,18 @@ enum options_result option_set_memory(struct option_context *c, const char *arg)
 	const char *number = kv.key;
 	if (kv.value) {
 		if (strcmp(kv.key, "size"))
-			return option_error(c, "-m %s: unknown key '%s': use -m SIZE, as in -m 512M", arg, kv.key);
+			return option_error(c,
+					    "-m %s: unknown key '%s': use -m SIZE, as in -m 512M",
+					    arg, kv.key);
 		number = kv.value;
 	}
 	if (rest)
-		return option_error(c, "-m %s: memory cannot be added later: use -m SIZE alone", arg);
+		return option_error(c, "-m %s: memory cannot be added later: use -m SIZE alone",
+				    arg);
 	uint64_t bytes;
 	if (!parse_size(number, 1 << 20, &bytes))
-		return option_error(c, "-m %s: not a size: use a number of MiB, or one with k, M or G", arg);
+		return option_error(
+			c, "-m %s: not a size: use a number of MiB, or one with k, M or G", arg);
 	if (bytes < RAM_MIN || bytes > RAM_MAX)
 		return option_error(c, "-m %s: out of range: between 1M and %lluM", arg,
 				    (unsigned long long)(RAM_MAX >> 20));
@@ -61,7 +66,8 @@ enum options_result option_set_cpu(struct option_context *c, const char *arg)
 
 enum options_result option_set_smp(struct option_context *c, const char *arg)
 {
-	static const char *const keys[] = {"cpus", "maxcpus", "sockets", "dies", "cores", "threads"};
+	static const char *const keys[] = {"cpus", "maxcpus", "sockets",
+					   "dies", "cores",   "threads"};
 	const char *rest = arg;
 	while (rest) {
 		struct keyval kv;
@@ -74,7 +80,8 @@ enum options_result option_set_smp(struct option_context *c, const char *arg)
 		if (!known || !parse_number(kv.value ? kv.value : kv.key, UINT32_MAX, &n))
 			return option_error(c, "-smp %s: not understood: use -smp 1", arg);
 		if (n != 1)
-			return option_error(c, "-smp %s: only one processor is available: use -smp 1", arg);
+			return option_error(
+				c, "-smp %s: only one processor is available: use -smp 1", arg);
 	}
 	return OPTIONS_RUN;
 }
@@ -87,16 +94,20 @@ static enum options_result set_accel_name(struct option_context *c, const char *
 	else if (!strcmp(name, "interp"))
 		c->o->accel.kind = ACCEL_INTERP;
 	else
-		return option_error(c, "-%s: unknown accelerator '%s': use dbt or interp", c->name, name);
+		return option_error(c, "-%s: unknown accelerator '%s': use dbt or interp", c->name,
+				    name);
 	return OPTIONS_RUN;
 }
 
 static enum options_result set_accel_key(struct option_context *c, const struct keyval *kv)
 {
 	struct accel_options *a = &c->o->accel;
-	bool *sw = !strcmp(kv->key, "lockstep") ? &a->lockstep : !strcmp(kv->key, "verify") ? &a->verify : NULL;
+	bool *sw = !strcmp(kv->key, "lockstep") ? &a->lockstep
+		   : !strcmp(kv->key, "verify") ? &a->verify
+						: NULL;
 	if (!sw && strcmp(kv->key, "tc-size"))
-		return option_error(c, "-accel: unknown key '%s': use lockstep, tc-size or verify", kv->key);
+		return option_error(c, "-accel: unknown key '%s': use lockstep, tc-size or verify",
+				    kv->key);
 	if (a->kind != ACCEL_DBT)
 		return option_error(c, "-accel: '%s' belongs to -accel dbt", kv->key);
 	if (sw) {
@@ -117,7 +128,8 @@ enum options_result option_set_accel(struct option_context *c, const char *arg)
 		fputs("Accelerators:\n"
 		      "  dbt          translate guest code (default)\n"
 		      "    lockstep=on|off  run every block in the interpreter too and compare\n"
-		      "    tc-size=N        size of the translation cache, in MiB unless it has a suffix\n"
+		      "    tc-size=N        size of the translation cache, in MiB unless it has a "
+		      "suffix\n"
 		      "    verify=on|off    check every translation before it runs\n"
 		      "  interp       interpret every instruction (slow; the reference)\n",
 		      c->out);
@@ -128,8 +140,9 @@ enum options_result option_set_accel(struct option_context *c, const char *arg)
 	if (!keyval_next(&rest, &kv))
 		return too_long(c);
 	if (kv.value)
-		return option_error(c, "-accel %s: name the accelerator first, as in -accel dbt,%s=%s", arg, kv.key,
-				    kv.value);
+		return option_error(c,
+				    "-accel %s: name the accelerator first, as in -accel dbt,%s=%s",
+				    arg, kv.key, kv.value);
 	enum options_result r = set_accel_name(c, kv.key);
 	while (r == OPTIONS_RUN && rest) {
 		if (!keyval_next(&rest, &kv))
@@ -142,7 +155,8 @@ enum options_result option_set_accel(struct option_context *c, const char *arg)
 enum options_result option_set_machine(struct option_context *c, const char *arg)
 {
 	if (is_help(arg)) {
-		fputs("Machine types:\n  pc           a PC with ISA, PCI and ACPI (default)\n", c->out);
+		fputs("Machine types:\n  pc           a PC with ISA, PCI and ACPI (default)\n",
+		      c->out);
 		return OPTIONS_DONE;
 	}
 	const char *rest = arg;
@@ -156,11 +170,15 @@ enum options_result option_set_machine(struct option_context *c, const char *arg
 				return r;
 			continue;
 		}
-		const char *type = kv.value && !strcmp(kv.key, "type") ? kv.value : !kv.value && first ? kv.key : NULL;
+		const char *type = kv.value && !strcmp(kv.key, "type") ? kv.value
+				   : !kv.value && first		       ? kv.key
+								       : NULL;
 		if (!type)
-			return option_error(c, "-%s: unknown setting '%s': use pc[,accel=dbt]", c->name, kv.key);
+			return option_error(c, "-%s: unknown setting '%s': use pc[,accel=dbt]",
+					    c->name, kv.key);
 		if (strcmp(type, "pc"))
-			return option_error(c, "-%s: unknown machine type '%s': use pc", c->name, type);
+			return option_error(c, "-%s: unknown machine type '%s': use pc", c->name,
+					    type);
 	}
 	return OPTIONS_RUN;
 }
@@ -211,7 +229,8 @@ enum options_result option_set_rtc(struct option_context *c, const char *arg)
 			return too_long(c);
 		if (!set_rtc_key(&c->o->rtc, &kv))
 			return option_error(c,
-					    "-rtc: '%s%s%s' not understood: use base=utc|localtime|2026-01-31T12:00:00, "
+					    "-rtc: '%s%s%s' not understood: use "
+					    "base=utc|localtime|2026-01-31T12:00:00, "
 					    "clock=host|rt|vm, driftfix=none|slew",
 					    kv.key, kv.value ? "=" : "", kv.value ? kv.value : "");
 	}
@@ -230,17 +249,20 @@ static enum options_result set_debug_exit(struct option_context *c, const char *
 		if (ok && !strcmp(kv.key, "iobase"))
 			ok = parse_number(kv.value, 0xffff, &base);
 		else if (ok && !strcmp(kv.key, "iosize"))
-			ok = parse_number(kv.value, 4, &size) && (size == 1 || size == 2 || size == 4);
+			ok = parse_number(kv.value, 4, &size) &&
+			     (size == 1 || size == 2 || size == 4);
 		else
 			ok = false;
 		if (!ok)
 			return option_error(c,
-					    "-device isa-debug-exit: '%s' not understood: use iobase=0-0xffff and "
+					    "-device isa-debug-exit: '%s' not understood: use "
+					    "iobase=0-0xffff and "
 					    "iosize=1, 2 or 4",
 					    kv.key);
 	}
 	if (base + size > 0x10000)
-		return option_error(c, "-device isa-debug-exit: the ports end beyond ffffh: lower iobase");
+		return option_error(
+			c, "-device isa-debug-exit: the ports end beyond ffffh: lower iobase");
 	o->debug_exit = true;
 	o->debug_exit_base = (uint16_t)base;
 	o->debug_exit_size = (uint16_t)size;
@@ -250,7 +272,9 @@ static enum options_result set_debug_exit(struct option_context *c, const char *
 enum options_result option_set_device(struct option_context *c, const char *arg)
 {
 	if (is_help(arg)) {
-		fputs("Devices:\n  isa-debug-exit[,iobase=0x501][,iosize=2]  writing v exits with status 2v+1\n", c->out);
+		fputs("Devices:\n  isa-debug-exit[,iobase=0x501][,iosize=2]  writing v exits with "
+		      "status 2v+1\n",
+		      c->out);
 		return OPTIONS_DONE;
 	}
 	const char *rest = arg;
@@ -259,6 +283,7 @@ enum options_result option_set_device(struct option_context *c, const char *arg)
 		return too_long(c);
 	const char *name = kv.value && !strcmp(kv.key, "driver") ? kv.value : kv.key;
 	if (strcmp(name, "isa-debug-exit"))
-		return option_error(c, "-device: unknown device '%s': -device help lists them", name);
+		return option_error(c, "-device: unknown device '%s': -device help lists them",
+				    name);
 	return set_debug_exit(c, rest);
 }

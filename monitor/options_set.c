@@ -52,7 +52,8 @@ enum options_result option_set_display(struct option_context *c, const char *arg
 
 enum options_result option_set_vga(struct option_context *c, const char *arg)
 {
-	return only_none(c, arg, "graphics card", "-vga none, or -nographic for the serial console");
+	return only_none(c, arg, "graphics card",
+			 "-vga none, or -nographic for the serial console");
 }
 
 enum options_result option_set_monitor(struct option_context *c, const char *arg)
@@ -71,7 +72,8 @@ enum options_result option_set_serial(struct option_context *c, const char *arg)
 {
 	struct options *o = c->o;
 	if (o->serial_count == OPTIONS_MAX_SERIAL)
-		return option_error(c, "-serial: the machine has %d serial ports at most: remove one",
+		return option_error(c,
+				    "-serial: the machine has %d serial ports at most: remove one",
 				    OPTIONS_MAX_SERIAL);
 	return set_string(c, &o->serial[o->serial_count++], arg, "the device");
 }
@@ -106,7 +108,9 @@ enum options_result option_set_name(struct option_context *c, const char *arg)
 	if (!strncmp(arg, prefix, sizeof(prefix) - 1))
 		arg += sizeof(prefix) - 1;
 	if (strchr(arg, ','))
-		return option_error(c, "-name %s: only a name can be given: remove what follows the comma", arg);
+		return option_error(
+			c, "-name %s: only a name can be given: remove what follows the comma",
+			arg);
 	return set_string(c, &c->o->name, arg, "the name");
 }
 
@@ -134,7 +138,8 @@ enum options_result option_set_log_file(struct option_context *c, const char *ar
 
 enum options_result option_set_unsupported(struct option_context *c, const char *arg)
 {
-	return option_error(c, "-%s: there is no gdb server and no stopped start yet: remove it", c->name);
+	return option_error(c, "-%s: there is no gdb server and no stopped start yet: remove it",
+			    c->name);
 }
 
 enum options_result option_set_version(struct option_context *c, const char *arg)

@@ -25,7 +25,8 @@ bool pidfile_create(const char *path, char *err, size_t errlen)
 		return false;
 	}
 	if (flock(fd, LOCK_EX | LOCK_NB)) {
-		snprintf(err, errlen, "-pidfile: '%s' belongs to a running process: choose another name", path);
+		snprintf(err, errlen,
+			 "-pidfile: '%s' belongs to a running process: choose another name", path);
 		close(fd);
 		return false;
 	}

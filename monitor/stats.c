@@ -49,8 +49,8 @@ void vm_print_stats(struct vm *vm, FILE *out)
 	double seconds = (double)(vm_clock_ns() - vm->start_ns) / 1e9;
 	fprintf(out, "\nringfence statistics%s%s (accel %s)\n", vm->options.name ? " of " : "",
 		vm->options.name ? vm->options.name : "", vm->accel ? vm->accel->name : "none");
-	fprintf(out, "-- machine\n%16.3f  seconds from start to end\n%16.3f  seconds halted\n", seconds,
-		(double)vm->halt_ns / 1e9);
+	fprintf(out, "-- machine\n%16.3f  seconds from start to end\n%16.3f  seconds halted\n",
+		seconds, (double)vm->halt_ns / 1e9);
 	line(out, vm->interrupts, "external interrupts taken");
 	line(out, vm->nmis, "NMIs taken");
 	line(out, vm->ports_in, "port reads");

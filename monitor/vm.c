@@ -141,14 +141,16 @@ int vm_wait(struct vm *vm)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
 	int signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
-	struct pollfd fds[] = {{.fd = vm->done_fd, .events = POLLIN}, {.fd = signal_fd, .events = POLLIN}};
+	struct pollfd fds[] = {{.fd = vm->done_fd, .events = POLLIN},
+			       {.fd = signal_fd, .events = POLLIN}};
 	for (;;) {
 		if (poll(fds, ARRAY_LEN(fds), -1) < 0 && errno != EINTR)
 			break;
 		if (fds[0].revents & POLLIN)
 			break;
 		struct signalfd_siginfo info;
-		if ((fds[1].revents & POLLIN) && read(signal_fd, &info, sizeof(info)) == sizeof(info))
+		if ((fds[1].revents & POLLIN) &&
+		    read(signal_fd, &info, sizeof(info)) == sizeof(info))
 			vm_request(vm, REQUEST_QUIT, 0);
 	}
 	if (signal_fd >= 0)
@@ -165,7 +167,8 @@ void vm_destroy(struct vm *vm)
 	}
 	if (vm->machine_running)
 		machine_stop(vm->machine);
-	/* The devices' output and the terminal first, so that the statistics come after and look right. */
+	/* The devices' output and the terminal first, so that the statistics come after and look
+	 * right. */
 	console_close(vm);
 	if (vm->options.log_mask & LOG_STATS)
 		vm_print_stats(vm, log_stream());

@@ -12,8 +12,8 @@
 enum run_exit { RUN_KICK, RUN_HALT, RUN_SHUTDOWN, RUN_ERROR };
 
 /*
- * A way to run guest code. `thread_init` and `run` are called on the vCPU thread, `kick` on any thread, `flush` (at reset)
- * on the vCPU thread outside `run`.
+ * A way to run guest code. `thread_init` and `run` are called on the vCPU thread, `kick` on any
+ * thread, `flush` (at reset) on the vCPU thread outside `run`.
  */
 struct accel {
 	const char *name;
@@ -42,7 +42,8 @@ struct vm {
 
 	struct chardev *serial[OPTIONS_MAX_SERIAL]; /* the ports' front-end slots */
 	struct chardev *debugcon;
-	struct chardev *opened[2 * (OPTIONS_MAX_SERIAL + 1)]; /* everything to start and close, in order */
+	struct chardev
+		*opened[2 * (OPTIONS_MAX_SERIAL + 1)]; /* everything to start and close, in order */
 	unsigned opened_count;
 
 	pthread_t thread;

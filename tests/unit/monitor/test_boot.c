@@ -1,11 +1,11 @@
 /*
- * The loaders: good images end up where the protocols say; truncated, hostile and random ones are refused
- * with one line and touch nothing outside guest RAM (the sanitizers watch).
+ * The loaders: good images end up where the protocols say; truncated, hostile and random ones are
+ * refused with one line and touch nothing outside guest RAM (the sanitizers watch).
  */
 #include "test.h"
 
-#include "monitor/boot.h"
 #include "guest/default_guest.h"
+#include "monitor/boot.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -405,7 +405,8 @@ static void test_multiboot_bad(void **state)
 
 /* ---- files ---- */
 
-static void open_refused(struct fixture *f, const char *kernel, const char *initrd, const char *hint)
+static void open_refused(struct fixture *f, const char *kernel, const char *initrd,
+			 const char *hint)
 {
 	assert_false(boot_open(&f->boot, kernel, initrd, NULL, RAM, f->err, ERR));
 	if (!strstr(f->err, hint))
@@ -442,7 +443,8 @@ static void test_files(void **state)
 /* Change a few bytes or fields of a good image; loading must fail or succeed, nothing else. */
 static void fuzz(struct fixture *f, uint8_t *(*make)(void), size_t size, size_t interesting)
 {
-	static const uint32_t edges[] = {0, 1, 0xffffffff, 0x80000000, 0x7fffffff, RAM, RAM - 1, 0xfffff000, 0x100000};
+	static const uint32_t edges[] = {0,   1,       0xffffffff, 0x80000000, 0x7fffffff,
+					 RAM, RAM - 1, 0xfffff000, 0x100000};
 	unsigned loaded = 0;
 	srand(42);
 	for (int round = 0; round < 3000; round++) {
@@ -453,7 +455,8 @@ static void fuzz(struct fixture *f, uint8_t *(*make)(void), size_t size, size_t 
 			if (rand() % 2)
 				k[at] = (uint8_t)rand();
 			else
-				put32(k + (at & ~(size_t)3), edges[(unsigned)rand() % ARRAY_LEN(edges)]);
+				put32(k + (at & ~(size_t)3),
+				      edges[(unsigned)rand() % ARRAY_LEN(edges)]);
 		}
 		/* An exact allocation, so that one byte too far is seen. */
 		uint8_t *exact = malloc(len ? len : 1);
@@ -496,9 +499,9 @@ static void test_fuzz_kludge(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_linux_good),  T(test_linux_initrd),  T(test_linux_bad), T(test_elf_good),
-		T(test_elf_low),     T(test_modules),	    T(test_kludge),    T(test_multiboot_bad),
-		T(test_files),	     T(test_fuzz_linux),    T(test_fuzz_elf),  T(test_fuzz_kludge),
+		T(test_linux_good), T(test_linux_initrd), T(test_linux_bad), T(test_elf_good),
+		T(test_elf_low),    T(test_modules),	  T(test_kludge),    T(test_multiboot_bad),
+		T(test_files),	    T(test_fuzz_linux),	  T(test_fuzz_elf),  T(test_fuzz_kludge),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

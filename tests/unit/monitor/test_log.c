@@ -74,10 +74,8 @@ static void test_file_unwritable(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_parse),
-		cmocka_unit_test(test_parse_bad),
-		cmocka_unit_test(test_help_lists_all),
-		cmocka_unit_test(test_file),
+		cmocka_unit_test(test_parse),		cmocka_unit_test(test_parse_bad),
+		cmocka_unit_test(test_help_lists_all),	cmocka_unit_test(test_file),
 		cmocka_unit_test(test_file_unwritable),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
-/* The command line: what each option sets, and that everything else is refused with one useful line. */
+/* The command line: what each option sets, and that everything else is refused with one useful
+ * line. */
 #include "test.h"
 
 #include "monitor/keyval.h"
@@ -84,15 +85,30 @@ static void test_memory(void **state)
 		const char *line;
 		uint64_t bytes;
 	} cases[] = {
-		{"-m 512", 512ull << 20},     {"-m 512M", 512ull << 20},   {"-m 1G", 1ull << 30},
-		{"-m size=2g", 2ull << 30},   {"-m 1.5G", 3ull << 29},     {"-m 65536k", 64ull << 20},
-		{"-m 1048576b", 1ull << 20},  {"-m 2097153b", (2ull << 20) + 4096},
+		{"-m 512", 512ull << 20},    {"-m 512M", 512ull << 20},
+		{"-m 1G", 1ull << 30},	     {"-m size=2g", 2ull << 30},
+		{"-m 1.5G", 3ull << 29},     {"-m 65536k", 64ull << 20},
+		{"-m 1048576b", 1ull << 20}, {"-m 2097153b", (2ull << 20) + 4096},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
 		assert_int_equal(good(cases[i].line).o.ram, cases[i].bytes);
 	static const char *const refused[] = {
-		"-m 0", "-m 1k", "-m -5", "-m 5x", "-m 1.G", "-m 1MB", "-m size=", "-m 99999999999999999999",
-		"-m 17179869184G", "-m 1000000T", "-m 16,slots=2", "-m slots=2", "-m 64G", "-m 0x10", "-m", "-m ,",
+		"-m 0",
+		"-m 1k",
+		"-m -5",
+		"-m 5x",
+		"-m 1.G",
+		"-m 1MB",
+		"-m size=",
+		"-m 99999999999999999999",
+		"-m 17179869184G",
+		"-m 1000000T",
+		"-m 16,slots=2",
+		"-m slots=2",
+		"-m 64G",
+		"-m 0x10",
+		"-m",
+		"-m ,",
 	};
 	for (size_t i = 0; i < ARRAY_LEN(refused); i++)
 		bad(refused[i], "-m");
@@ -182,7 +198,8 @@ static void test_device(void **state)
 
 static void test_program(void **state)
 {
-	struct parsed p = good("-name guest=web -pidfile /run/x -d int,stats -D /tmp/log -no-reboot -no-shutdown");
+	struct parsed p = good(
+		"-name guest=web -pidfile /run/x -d int,stats -D /tmp/log -no-reboot -no-shutdown");
 	assert_string_equal(p.o.name, "web");
 	assert_string_equal(p.o.pidfile, "/run/x");
 	assert_int_equal(p.o.log_mask, LOG_INT | LOG_STATS);
@@ -255,8 +272,9 @@ static void test_keyval_commas(void **state)
 /* Random words built from the option names and the characters that matter: no crash, one line. */
 static void test_fuzz(void **state)
 {
-	static const char *const words[] = {"-m",      "-cpu",   "-smp", "-rtc",    "-accel", "-M",    "-device", "-d",
-					    "-serial", "-name",  "-net", "-kernel", "-D",     "-help", "-initrd", "-display"};
+	static const char *const words[] = {
+		"-m",	   "-cpu",  "-smp", "-rtc",    "-accel", "-M",	  "-device", "-d",
+		"-serial", "-name", "-net", "-kernel", "-D",	 "-help", "-initrd", "-display"};
 	static const char alphabet[] = "=,,,=.:0123456789abdiknostux-+%\\\x80\xff";
 	FILE *sink = fopen("/dev/null", "w");
 	srand(7);
