@@ -63,7 +63,7 @@ struct tc *tc_create(const struct tc_config *config, struct cpu *cpu, struct mmu
 	tc->x.cpu = cpu;
 	tc->x.fx = &cpu->fx;
 	tc->x.tc = tc;
-	tc->lookup_possible = xl_lookup_possible() && !tc->config.verify;
+	tc->lookup_possible = xl_lookup_possible();
 	set_stubs(&tc->x);
 	decode_init();
 	if (!create_parts(tc, err, errlen)) {
@@ -273,21 +273,21 @@ static bool anything_pending(struct tc *tc)
 	return tc->ops.interrupt_pending(tc->ops.ctx) || tc->ops.nmi_pending(tc->ops.ctx);
 }
 
+/*
+ * Every kick returns: it may stand for a request as well as for an interrupt, and an interrupt that cannot be taken yet must
+ * not hide the request. The interrupt is looked at when tc_run is called again.
+ */
 enum tc_exit tc_run(struct tc *tc)
 {
 	struct cpu *c = tc->cpu;
-	bool kicked = false;
 
 	tc->x.window = 0; /* GS is set anew: another VM may have run on this thread */
 	for (;;) {
 		if (atomic_load_explicit(&tc->x.kick, memory_order_relaxed)) {
 			atomic_store(&tc->x.kick, 0);
 			tc->stats.kicks++;
-			kicked = true;
-		}
-		if (kicked && !anything_pending(tc))
 			return TC_EXIT_KICK;
-		kicked = false;
+		}
 		if (anything_pending(tc))
 			deliver_interrupts(tc);
 		else

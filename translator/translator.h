@@ -36,7 +36,7 @@ struct tc_ops {
 };
 
 enum tc_exit {
-	TC_EXIT_KICK,     /* tc_kick was called and there is no interrupt to take: look around, call again */
+	TC_EXIT_KICK,     /* tc_kick was called: look around, call again */
 	TC_EXIT_HALT,     /* the guest executed HLT and nothing is pending */
 	TC_EXIT_SHUTDOWN, /* triple fault */
 	TC_EXIT_ERROR,    /* the host failed or lockstep found a difference; reported already */
