@@ -78,7 +78,7 @@ void bench_open(struct bench *b, const struct bench_options *o)
 	char err[200] = "";
 
 	memset(b, 0, sizeof(*b));
-	b->pm = physmap_create(RAM_BYTES, err, sizeof(err));
+	b->pm = physmap_create(o->ram ? o->ram : RAM_BYTES, err, sizeof(err));
 	if (!b->pm)
 		fail_msg("physmap_create: %s", err);
 	physmap_add_mmio(b->pm, gpa(AT_MMIO), PAGE_SIZE, &mmio, b);

@@ -45,6 +45,7 @@ struct bench {
 };
 
 struct bench_options {
+	size_t ram; /* 0: RAM_BYTES */
 	size_t tc_size;
 	bool lockstep;
 };

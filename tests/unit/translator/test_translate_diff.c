@@ -17,7 +17,17 @@
 
 enum { MAX_STEPS = 20000, SECONDS = 5 };
 
-static uint8_t image[USED_BYTES], result[USED_BYTES];
+static uint8_t pristine[AT_CODE], image[USED_BYTES], result[USED_BYTES];
+
+/* All RAM there is, so that nothing survives from one run to the next. */
+static const struct bench_options plain = {.ram = USED_BYTES, .tc_size = 4 << 20};
+static const struct bench_options lockstepped = {.ram = USED_BYTES, .tc_size = 4 << 20, .lockstep = true};
+
+static void open_bench(struct bench *b, bool lockstep)
+{
+	bench_open(b, lockstep ? &lockstepped : &plain);
+	memcpy(pristine, physmap_host(b->pm, gpa(0), AT_CODE), AT_CODE);
+}
 
 /* Put memory back to `image` where it differs, so that translations elsewhere live on. */
 static void restore(struct bench *b)
@@ -29,9 +39,10 @@ static void restore(struct bench *b)
 			bench_put(b, i, image + i, 64);
 }
 
-static void make_image(struct bench *b, struct program *p)
+static void make_image(struct program *p)
 {
-	memcpy(image, physmap_host(b->pm, gpa(0), USED_BYTES), AT_CODE);
+	memset(image, 0, sizeof(image));
+	memcpy(image, pristine, AT_CODE);
 	for (unsigned i = AT_DATA; i < AT_DATA + DATA_BYTES; i++)
 		image[i] = (uint8_t)program_random(p);
 	memcpy(image + AT_CODE, p->code, p->len);
@@ -93,7 +104,7 @@ static bool one(struct bench *b, uint64_t seed)
 	static struct cpu ref;
 
 	program_make(&p, seed, AT_CODE, 6 + (unsigned)(seed % 40));
-	make_image(b, &p);
+	make_image(&p);
 	start_state(b, seed);
 	if (!bench_run_interp(b, MAX_STEPS))
 		return false;
@@ -115,12 +126,11 @@ static bool one(struct bench *b, uint64_t seed)
 
 static void random_programs(bool lockstep, uint64_t first)
 {
-	struct bench_options o = {.tc_size = 4 << 20, .lockstep = lockstep};
 	time_t end = time(NULL) + SECONDS;
 	unsigned done = 0, useful = 0, whole = 0;
 	struct bench b;
 
-	bench_open(&b, &o);
+	open_bench(&b, lockstep);
 	for (uint64_t seed = first; time(NULL) < end; seed++, done++) {
 		bool ok = one(&b, seed);
 
@@ -154,10 +164,9 @@ int main(int argc, char **argv)
 
 	signal(SIGALRM, hangs);
 	if (argc > 1) { /* one seed, for debugging, in lockstep */
-		struct bench_options o = {.tc_size = 4 << 20, .lockstep = true};
 		struct bench b;
 
-		bench_open(&b, &o);
+		open_bench(&b, true);
 		one(&b, strtoull(argv[1], NULL, 0));
 		bench_close(&b);
 		return 0;
