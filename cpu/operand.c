@@ -60,6 +60,7 @@ static unsigned alignment_of(unsigned len)
 	case 2:
 		return 2;
 	case 4:
+	case 6: /* far pointer: its offset is a doubleword */
 		return 4;
 	case 8:
 	case 10:

@@ -162,6 +162,8 @@ static void emit_insn(struct tu *u, const struct tinsn *t)
 	if (fn && t->form != FORM_CALLOUT && fn(u, t)) {
 		if (u->miss)
 			emit_patch32(&u->e, u->miss, u->e.len);
+		if (u->miss && emitters[t->action].ends)
+			xl_leave_tc(u, t->next);
 		return;
 	}
 	u->e.len = start;

@@ -199,7 +199,7 @@ static bool read_segment(struct tu *u, const struct tinsn *t)
 	if (t->z.raw.modrm.reg > S_GS)
 		return false;
 	if (t->has_mem) {
-		if (!xl_mem(u, t, &m))
+		if (t->form == FORM_LOOKUP || !xl_mem(u, t, &m))
 			return false;
 		emit_load16zx(&u->e, H_R11, sel);
 		emit_store16(&u->e, m, H_R11);

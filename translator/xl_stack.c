@@ -39,14 +39,11 @@ static int segment_of_push(const struct tinsn *t)
 static bool push_segment(struct tu *u, const struct tinsn *t)
 {
 	int seg = segment_of_push(t);
-	struct xmem top;
 
-	if (tinsn_op16(t) || !xl_stack_mem(u, t, H_RSP, -4, 4, true, &top))
+	if (tinsn_op16(t) || t->form == FORM_LOOKUP)
 		return false;
-	emit_load16zx(&u->e, H_R11, cpu_mem(CPU_SEG + seg * CPU_SEG_SIZE + CPU_SEG_SEL));
-	emit_store32(&u->e, top, H_R11);
-	adjust_esp(u, -4);
-	return true;
+	emit_load16zx(&u->e, H_R8, cpu_mem(CPU_SEG + seg * CPU_SEG_SIZE + CPU_SEG_SEL));
+	return push_reg(u, t, H_R8, 4);
 }
 
 static bool push_imm(struct tu *u, const struct tinsn *t)
