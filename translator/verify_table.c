@@ -21,7 +21,7 @@ static const uint16_t integer_ids[] = {
 	I(CMOVL), I(CMOVLE), I(CMOVNE), I(CMOVNO), I(CMOVNP), I(CMOVNS), I(CMOVO), I(CMOVP), I(CMOVS),
 	/* Capstone has these in no group */
 	I(FNSTCW), I(FNSTSW), I(FFREEP), I(FSETPM), I(FLDL2E), I(FLDL2T), I(FLDLN2), I(FDISI8087_NOP),
-	I(FENI8087_NOP), I(FCMOVB), I(FCMOVBE), I(FCMOVE), I(FCMOVNB), I(FCMOVNBE), I(FCMOVNE), I(FCMOVNU),
+	I(FENI8087_NOP), I(FST), I(FSTP), I(FCMOVB), I(FCMOVBE), I(FCMOVE), I(FCMOVNB), I(FCMOVNBE), I(FCMOVNE), I(FCMOVNU),
 	I(FCMOVU), I(MOVNTI),
 	/* branches: their own checks follow */
 	I(JMP), I(JA), I(JAE), I(JB), I(JBE), I(JE), I(JG), I(JGE), I(JL), I(JLE), I(JNE), I(JNO),

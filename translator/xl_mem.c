@@ -169,8 +169,31 @@ static void copy_registers(struct tu *u, const struct tinsn *t)
 	immediates(u, t);
 }
 
+/*
+ * Legal encodings that no compiler makes: a repeated prefix (with the window's two the copy could pass 15 bytes), two of LOCK
+ * and REP together, a fence with a register number. They are interpreted, so that copies stay plain.
+ */
+static bool odd_encoding(const ZydisDecodedInstruction *z)
+{
+	bool op16 = false, group1 = false;
+
+	for (unsigned i = 0; i < z->raw.prefix_count; i++) {
+		uint8_t p = z->raw.prefixes[i].value;
+		bool *seen = p == 0x66 ? &op16 : p >= 0xf0 ? &group1 : NULL;
+
+		if (seen && *seen)
+			return true;
+		if (seen)
+			*seen = true;
+	}
+	return (z->mnemonic == ZYDIS_MNEMONIC_LFENCE || z->mnemonic == ZYDIS_MNEMONIC_MFENCE ||
+		z->mnemonic == ZYDIS_MNEMONIC_SFENCE) && z->raw.modrm.rm;
+}
+
 bool xl_ident(struct tu *u, const struct tinsn *t)
 {
+	if (odd_encoding(&t->z))
+		return false;
 	if (t->z.mnemonic == ZYDIS_MNEMONIC_MASKMOVQ || t->z.mnemonic == ZYDIS_MNEMONIC_MASKMOVDQU)
 		return false; /* implicit [EDI] operand */
 	if (t->has_mem && !(t->z.attributes & ZYDIS_ATTRIB_HAS_MODRM))

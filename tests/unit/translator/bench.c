@@ -215,3 +215,21 @@ int bench_vector(const struct bench *b)
 
 	return off < 0x30 * 16 ? (int)(off / 16) : -1;
 }
+
+const uint8_t *bench_translate(struct bench *b, const void *guest, unsigned len, unsigned *host_len)
+{
+	struct tc *tc = b->tc;
+	const struct ccf *c;
+	ccf_id id;
+
+	bench_put(b, AT_CODE, guest, len);
+	tc->config.verify = false;
+	tc->config.count = false;
+	tc->mode = mode_of(b->cpu);
+	id = translate(tc, AT_CODE, tc->mode, AT_CODE);
+	if (!id)
+		return NULL;
+	c = ccf_of(tc, id);
+	*host_len = c->host_len;
+	return tc_rx(tc, c->host - c->entry);
+}

@@ -1,0 +1,347 @@
+/*
+ * The verifier accepts what the translator makes of every encoding, and refuses each kind of violation.
+ */
+#include "bench.h"
+#include "program.h"
+
+#include "translator/disasm.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct bench_options small = {.tc_size = 4 << 20};
+
+/* ------------------------------------ everything the translator emits ------------------------------------ */
+
+static unsigned checked, refused;
+
+static void check_translation(struct bench *b, const uint8_t *guest, unsigned len)
+{
+	unsigned host_len;
+	const uint8_t *host = bench_translate(b, guest, len, &host_len);
+	char err[512];
+
+	checked++;
+	if (!host || verify_code(host, host_len, b->tc->mode, err, sizeof(err)))
+		return;
+	if (refused++ >= 20)
+		return;
+	disasm_print(stderr, "guest ", false, guest, len > 24 ? 8 : len, AT_CODE);
+	print_error("%s\n", err);
+}
+
+static void all_modrm(struct bench *b, uint8_t *code, unsigned n)
+{
+	/* [ecx], [disp32], [base+index*scale+disp8], [ebp+disp32], two registers */
+	static const uint8_t mods[] = {0x01, 0x05, 0x44, 0x85, 0xc0, 0xc6};
+
+	for (unsigned m = 0; m < sizeof(mods); m++) {
+		for (unsigned reg = 0; reg < 8; reg++) {
+			code[n] = mods[m] | (uint8_t)(reg << 3);
+			memset(code + n + 1, 0x11, 11);
+			memset(code + n + 12, 0xf4, 11);
+			if ((mods[m] & 0xc7) == 0x44)
+				code[n + 1] = 0x91; /* ecx + edx*4 */
+			check_translation(b, code, n + 23);
+		}
+	}
+}
+
+static void all_encodings(struct bench *b)
+{
+	static const uint8_t prefixes[] = {0, 0x66, 0xf2, 0xf3, 0xf0, 0x64};
+
+	for (unsigned p = 0; p < sizeof(prefixes); p++) {
+		for (unsigned map = 0; map < 4; map++) {
+			for (unsigned op = 0; op < 256; op++) {
+				uint8_t code[40] = {0};
+				unsigned n = 0;
+
+				if (prefixes[p])
+					code[n++] = prefixes[p];
+				if (map)
+					code[n++] = 0x0f;
+				if (map > 1)
+					code[n++] = map == 2 ? 0x38 : 0x3a;
+				code[n++] = (uint8_t)op;
+				all_modrm(b, code, n);
+			}
+		}
+	}
+}
+
+static void test_accepts_all_encodings(void **state)
+{
+	struct bench b;
+
+	bench_open(&b, &small);
+	all_encodings(&b);
+	bench_close(&b);
+	print_message("%u translations\n", checked);
+	assert_int_equal(refused, 0);
+}
+
+/* Prefixes in any number and order before any opcode. */
+static void test_accepts_prefix_soup(void **state)
+{
+	static const uint8_t prefixes[] = {0x66, 0xf2, 0xf3, 0xf0, 0x64, 0x2e, 0x3e, 0x67};
+	struct program r = {.rng = 12345};
+	struct bench b;
+
+	bench_open(&b, &small);
+	for (unsigned i = 0; i < 100000; i++) {
+		uint8_t code[48];
+		unsigned n = 0, many = program_random(&r) % 12;
+
+		memset(code, 0xf4, sizeof(code));
+		while (many--)
+			code[n++] = prefixes[program_random(&r) % sizeof(prefixes)];
+		if (program_random(&r) & 1)
+			code[n++] = 0x0f;
+		for (unsigned k = 0; k < 12; k++)
+			code[n++] = (uint8_t)program_random(&r);
+		check_translation(&b, code, sizeof(code));
+	}
+	bench_close(&b);
+	assert_int_equal(refused, 0);
+}
+
+static void test_accepts_user_mode(void **state)
+{
+	static struct program p;
+	struct bench b;
+
+	bench_open(&b, &small);
+	bench_reset(&b, true);
+	for (unsigned seed = 0; seed < 2000; seed++) {
+		program_make(&p, seed, AT_CODE, 10);
+		check_translation(&b, p.code, p.len);
+	}
+	bench_close(&b);
+	assert_int_equal(refused, 0);
+}
+
+/* ------------------------------------ violations ------------------------------------ */
+
+#define END 0x41, 0xb9, 1, 0, 0, 0, 0x41, 0xff, 0x66, TCX_STUB_EXIT /* mov r9d, 1; jmp [r14 + exit] */
+#define CODE(...) {__VA_ARGS__, END}, sizeof((uint8_t[]){__VA_ARGS__, END})
+
+static const struct {
+	const char *what;
+	uint8_t code[48];
+	unsigned len;
+	const char *rule; /* part of the message */
+} bad[] = {
+	{"load without prefixes", CODE(0x8b, 0x01), "no GS prefix"},
+	{"load without 67", CODE(0x65, 0x8b, 0x01), "64-bit address"},
+	{"load without 65", CODE(0x67, 0x8b, 0x01), "no GS prefix"},
+	{"FS instead of GS", CODE(0x64, 0x67, 0x8b, 0x01), "segment prefix"},
+	{"GS overruled by FS", CODE(0x65, 0x64, 0x67, 0x8b, 0x01), "segment prefix"},
+	{"base R15 in the window", CODE(0x65, 0x67, 0x41, 0x8b, 0x07), "host register"},
+	{"EIP-relative", CODE(0x65, 0x67, 0x8b, 0x05, 0, 0, 0, 0), "host register"},
+	{"store to cpu->cpl", CODE(0x41, 0xc6, 0x87, CPU_CPL, 0, 0, 0, 0), "no permitted field"},
+	{"store to cpu->gpr", CODE(0x41, 0x89, 0x47, 0x08), "no permitted field"},
+	{"store to a stub pointer", CODE(0x4d, 0x89, 0x46, TCX_STUB_EXIT), "no permitted field"},
+	{"load of a stub pointer", CODE(0x4d, 0x8b, 0x46, TCX_STUB_EXIT), "no permitted field"},
+	{"store to window", CODE(0x4d, 0x89, 0x46, TCX_WINDOW), "no permitted field"},
+	{"store of segment base", CODE(0x41, 0x89, 0x87, CPU_SEG, 0, 0, 0), "no permitted field"},
+	{"field with index", CODE(0x41, 0x8b, 0x44, 0x0e, TCX_TMP), "base and displacement"},
+	{"ADD to a field", CODE(0x41, 0x01, 0x46, 0x60), "other than MOV"},
+	{"other flags", CODE(0x41, 0xc6, 0x87, CPU_EFLAGS + 1, 0, 0, 0, 0x06), "flags other than IF"},
+	{"IOPL raised", CODE(0x41, 0xc6, 0x87, CPU_EFLAGS + 1, 0, 0, 0, 0x32), "flags other than IF"},
+	{"R13 written", CODE(0x41, 0xbd, 0, 0, 0, 0), "operand"},
+	{"R14 written", CODE(0x49, 0x89, 0xc6), "operand"},
+	{"R15 written", CODE(0x45, 0x31, 0xff), "operand"},
+	{"R12 written", CODE(0x45, 0x31, 0xe4), "operand"},
+	{"XCHG with R15", CODE(0x49, 0x87, 0xc7), "operand"},
+	{"64-bit ADD", CODE(0x48, 0x01, 0xc8), "64-bit operation"},
+	{"64-bit immediate", CODE(0x48, 0xb8, 1, 2, 3, 4, 5, 6, 7, 8), "not on the list"},
+	{"sign extension to 64", CODE(0x48, 0x63, 0xc8), "not on the list"},
+	{"64-bit LEA to a guest register", CODE(0x48, 0x8d, 0x04, 0x08), "64-bit operation"},
+	{"RSP written", CODE(0x48, 0x89, 0xc4), "64-bit operation"},
+	{"RSP adjusted", CODE(0x48, 0x83, 0xc4, 0x08), "64-bit operation"},
+	{"host stack outside PUSHFD", CODE(0x49, 0x8b, 0x26), "outside of its sequence"},
+	{"PUSHFQ alone", CODE(0x9c), "outside of its sequence"},
+	{"PUSH", CODE(0x50), "not on the list"},
+	{"POP", CODE(0x58), "POP"},
+	{"POP R8 alone", CODE(0x41, 0x58), "outside of its sequence"},
+	{"RET", CODE(0xc3), "not on the list"},
+	{"CALL", CODE(0xe8, 0, 0, 0, 0), "not on the list"},
+	{"CALL through a register", CODE(0xff, 0xd0), "not on the list"},
+	{"JMP through a register", CODE(0xff, 0xe0), "through a register"},
+	{"JMP through guest memory", CODE(0x65, 0x67, 0xff, 0x21), "unknown form"},
+	{"JMP through an unknown field", CODE(0x41, 0xff, 0x66, TCX_TMP & 0x7f), "unknown memory"},
+	{"JMP behind the table", CODE(0x41, 0xb8, 0, 0, 0, 0, 0x41, 0xff, 0xa5, 0, 0, 8, 0), "beside the branch"},
+	{"JMP before the table", CODE(0x41, 0xb8, 0, 0, 0, 0, 0x41, 0xff, 0xa5, 0xf8, 0xff, 0xff, 0xff), "beside the branch"},
+	{"JMP between the slots", CODE(0x41, 0xb8, 0, 0, 0, 0, 0x41, 0xff, 0xa5, 4, 0, 0, 0), "beside the branch"},
+	{"table without index", CODE(0x43, 0xff, 0x64, 0xcd, 0), "outside of its sequence"},
+	{"far JMP", CODE(0xff, 0x28), "not on the list"},
+	{"branch out of the code", CODE(0xe9, 0, 1, 0, 0), "out of the code"},
+	{"branch before the code", CODE(0xe9, 0xf0, 0xff, 0xff, 0xff), "out of the code"},
+	{"branch into an instruction", CODE(0x0f, 0x84, 1, 0, 0, 0), "not an instruction"},
+	{"branch into a sequence", CODE(0x0f, 0x84, 6, 0, 0, 0), "inside a sequence"},
+	{"16-bit branch", CODE(0x66, 0xe9, 0, 0, 0, 0), ""},
+	{"LOOP by RCX", CODE(0xe2, 0), "count width"},
+	{"JRCXZ without saving", CODE(0xe3, 0), "without ECX saved"},
+	{"ECX restored from nowhere", CODE(0x4c, 0x89, 0xc9), "without having been saved"},
+	{"ECX not restored", CODE(0x49, 0x89, 0xc9), "R9 overwritten"},
+	{"guest memory while ECX is borrowed", CODE(0x49, 0x89, 0xc9, 0x65, 0x67, 0x8b, 0x01), "borrowed"},
+	{"string, not rebased", CODE(0xa4), "outside of its sequence"},
+	{"string, one register rebased",
+	 CODE(0x4d, 0x8b, 0x46, TCX_WINDOW, 0x49, 0x8d, 0x34, 0x30, 0xa4, 0x89, 0xf6), "not rebased"},
+	{"string, not truncated",
+	 CODE(0x4d, 0x8b, 0x46, TCX_WINDOW, 0x49, 0x8d, 0x3c, 0x38, 0xaa), "broken off"},
+	{"string, one register truncated",
+	 CODE(0x4d, 0x8b, 0x46, TCX_WINDOW, 0x49, 0x8d, 0x34, 0x30, 0x49, 0x8d, 0x3c, 0x38, 0xa4, 0x89, 0xf6),
+	 "host address"},
+	{"string through FS",
+	 CODE(0x4d, 0x8b, 0x46, TCX_WINDOW, 0x49, 0x8d, 0x34, 0x30, 0x64, 0xac, 0x89, 0xf6), "segment prefix"},
+	{"callout without a place to go on", CODE(0x41, 0xff, 0x66, TCX_STUB_INTERP), "outside of its sequence"},
+	{"exit without its number", CODE(0x90, 0x41, 0xff, 0x66, TCX_STUB_EXIT), "outside of its sequence"},
+	{"RDTSC that shows the host's", CODE(0x0f, 0x31), "broken off"},
+	{"LEA that shows R15", CODE(0x41, 0x8d, 0x07), "host address"},
+	{"LEA that shows RIP", CODE(0x8d, 0x05, 0, 0, 0, 0), "host address"},
+	{"host memory without look-up", CODE(0x43, 0x8b, 0x04, 0x02), "outside of its sequence"},
+	{"MOV from DS", CODE(0x8c, 0xd8), "does not use"},
+	{"MOV to DS", CODE(0x8e, 0xd8), "does not use"},
+	{"MOV from CR0", CODE(0x0f, 0x20, 0xc0), ""},
+	{"SYSCALL", CODE(0x0f, 0x05), "not on the list"},
+	{"SYSENTER", CODE(0x0f, 0x34), "not on the list"},
+	{"INT 80", CODE(0xcd, 0x80), "not on the list"},
+	{"INT3", CODE(0xcc), "not on the list"},
+	{"HLT", CODE(0xf4), "not on the list"},
+	{"IN", CODE(0xe4, 0x60), "not on the list"},
+	{"OUT", CODE(0xee), "not on the list"},
+	{"CLI", CODE(0xfa), "not on the list"},
+	{"STI", CODE(0xfb), "not on the list"},
+	{"POPFQ", CODE(0x9d), "not on the list"},
+	{"IRET", CODE(0xcf), "not on the list"},
+	{"CPUID", CODE(0x0f, 0xa2), "not on the list"},
+	{"RDTSCP", CODE(0x0f, 0x01, 0xf9), "not on the list"},
+	{"XGETBV", CODE(0x0f, 0x01, 0xd0), "not on the list"},
+	{"WRGSBASE", CODE(0xf3, 0x48, 0x0f, 0xae, 0xd8), "not on the list"},
+	{"WRFSBASE", CODE(0xf3, 0x0f, 0xae, 0xd0), "not on the list"},
+	{"SWAPGS", CODE(0x0f, 0x01, 0xf8), "not on the list"},
+	{"SGDT", CODE(0x65, 0x67, 0x0f, 0x01, 0x01), "not on the list"},
+	{"LGDT", CODE(0x65, 0x67, 0x0f, 0x01, 0x11), "not on the list"},
+	{"SLDT", CODE(0x0f, 0x00, 0xc0), "not on the list"},
+	{"SMSW", CODE(0x0f, 0x01, 0xe0), "not on the list"},
+	{"LAR", CODE(0x0f, 0x02, 0xc1), "not on the list"},
+	{"VERW", CODE(0x0f, 0x00, 0xe8), "not on the list"},
+	{"FXSAVE", CODE(0x65, 0x67, 0x0f, 0xae, 0x01), "not on the list"},
+	{"XSAVE", CODE(0x65, 0x67, 0x0f, 0xae, 0x21), "not on the list"},
+	{"FNSTENV", CODE(0x65, 0x67, 0xd9, 0x31), "not on the list"},
+	{"FNSAVE", CODE(0x65, 0x67, 0xdd, 0x31), "not on the list"},
+	{"MASKMOVDQU", CODE(0x66, 0x0f, 0xf7, 0xc1), "not on the list"},
+	{"XLAT", CODE(0x65, 0x67, 0xd7), "not on the list"},
+	{"ENTER", CODE(0xc8, 0, 0, 0), "not on the list"},
+	{"LEAVE", CODE(0xc9), "not on the list"},
+	{"VEX", CODE(0xc5, 0xf8, 0x58, 0xc1), "not on the list"},
+	{"EVEX", CODE(0x62, 0xf1, 0x7c, 0x48, 0x58, 0xc1), "not on the list"},
+	{"RDRAND", CODE(0x0f, 0xc7, 0xf0), "not on the list"},
+	{"XBEGIN", CODE(0xc7, 0xf8, 0, 0, 0, 0), "not on the list"},
+	{"CMPXCHG16B", CODE(0x65, 0x67, 0x48, 0x0f, 0xc7, 0x09), ""},
+	{"XMM8", CODE(0x44, 0x0f, 0x58, 0xc0), "does not use"},
+};
+
+static void test_refuses(void **state)
+{
+	static const uint8_t end[] = {END};
+	unsigned wrong = 0;
+	char err[512];
+
+	assert_true(verify_code(end, sizeof(end), MODE_CLI_OK | MODE_TSC_OK, err, sizeof(err)));
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		bool ok = verify_code(bad[i].code, bad[i].len, MODE_CLI_OK | MODE_TSC_OK, err, sizeof(err));
+
+		if (!ok && strstr(err, bad[i].rule))
+			continue;
+		print_error("%s: %s\n", bad[i].what, ok ? "accepted" : err);
+		wrong++;
+	}
+	assert_int_equal(wrong, 0);
+}
+
+static void test_refuses_running_off(void **state)
+{
+	static const uint8_t code[] = {0x90}, cut[] = {0x41, 0xb9, 1};
+	char err[512];
+
+	assert_false(verify_code(code, sizeof(code), 0, err, sizeof(err)));
+	assert_false(verify_code(cut, sizeof(cut), 0, err, sizeof(err)));
+	assert_false(verify_code(code, 0, 0, err, sizeof(err)));
+}
+
+static void test_mode_rights(void **state)
+{
+	static const uint8_t cli[] = {0x41, 0xc6, 0x87, CPU_EFLAGS + 1, 0, 0, 0, 0, END};
+	static const uint8_t tsc[] = {0x0f, 0x31, 0x41, 0x89, 0x86, TCX_TMP, 0, 0, 0, END};
+	char err[512];
+
+	assert_true(verify_code(cli, sizeof(cli), MODE_CLI_OK, err, sizeof(err)));
+	assert_false(verify_code(cli, sizeof(cli), 0, err, sizeof(err)));
+	assert_true(verify_code(tsc, sizeof(tsc), MODE_TSC_OK, err, sizeof(err)));
+	assert_false(verify_code(tsc, sizeof(tsc), 0, err, sizeof(err)));
+}
+
+/* ------------------------------------ mutations ------------------------------------ */
+
+/* Real output in which one window prefix is spoilt must not pass. */
+static unsigned spoil_prefixes(struct bench *b, const uint8_t *host, unsigned len)
+{
+	static const uint8_t instead[] = {0x64, 0x2e, 0x66, 0x90, 0xf2};
+	uint8_t copy[CCF_MAX_BYTES];
+	unsigned tried = 0;
+	char err[512], text[200];
+
+	for (unsigned at = 0, n; at < len; at += n) {
+		n = disasm_one(true, host + at, len - at, at, text, sizeof(text));
+		assert_int_not_equal(n, 0);
+		if (host[at] != 0x65 || host[at + 1] != 0x67)
+			continue;
+		for (unsigned k = 0; k < 2 * sizeof(instead); k++) {
+			memcpy(copy, host, len);
+			copy[at + (k & 1)] = instead[k / 2];
+			tried++;
+			if (verify_code(copy, len, b->tc->mode, err, sizeof(err)))
+				fail_msg("accepted with byte %u replaced by %02x: %s", at + (k & 1), instead[k / 2],
+					 text);
+		}
+	}
+	return tried;
+}
+
+static void test_mutations(void **state)
+{
+	static struct program p;
+	unsigned tried = 0;
+	struct bench b;
+
+	bench_open(&b, &small);
+	for (unsigned seed = 0; seed < 300; seed++) {
+		const uint8_t *host;
+		unsigned len;
+
+		program_make(&p, seed, AT_CODE, 10);
+		host = bench_translate(&b, p.code, p.len, &len);
+		if (host)
+			tried += spoil_prefixes(&b, host, len);
+	}
+	assert_true(tried > 1000);
+	bench_close(&b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_refuses),
+		cmocka_unit_test(test_refuses_running_off),
+		cmocka_unit_test(test_mode_rights),
+		cmocka_unit_test(test_mutations),
+		cmocka_unit_test(test_accepts_user_mode),
+		cmocka_unit_test(test_accepts_prefix_soup),
+		cmocka_unit_test(test_accepts_all_encodings),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
