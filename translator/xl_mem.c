@@ -71,23 +71,27 @@ static bool reg_field_is_byte(const ZydisDecodedInstruction *z)
 	return z->opcode_map == ZYDIS_OPCODE_MAP_0F && (op == 0xb0 || op == 0xc0);
 }
 
-static bool is_segment_prefix(uint8_t p)
-{
-	return p == 0x26 || p == 0x2e || p == 0x36 || p == 0x3e || p == 0x64 || p == 0x65;
-}
-
-/* Legacy prefixes that stay: operand size, LOCK, REP. F3 before BSF/BSR would turn them into TZCNT/LZCNT. */
+/*
+ * Legacy prefixes that stay: operand size, then LOCK or REP; in this order, whatever the guest's. F3 before BSF/BSR would
+ * turn them into TZCNT/LZCNT.
+ */
 static void keep_prefixes(struct tu *u, const ZydisDecodedInstruction *z)
 {
 	bool bit_scan = z->mnemonic == ZYDIS_MNEMONIC_BSF || z->mnemonic == ZYDIS_MNEMONIC_BSR;
+	uint8_t op16 = 0, group1 = 0;
 
 	for (unsigned i = 0; i < z->raw.prefix_count; i++) {
 		uint8_t p = z->raw.prefixes[i].value;
 
-		if (is_segment_prefix(p) || p == 0x67 || (bit_scan && p == 0xf3))
-			continue;
-		emit_u8(&u->e, p);
+		if (p == 0x66)
+			op16 = p;
+		else if (p >= 0xf0 && !(bit_scan && p == 0xf3))
+			group1 = p;
 	}
+	if (op16)
+		emit_u8(&u->e, op16);
+	if (group1)
+		emit_u8(&u->e, group1);
 }
 
 static void opcode_bytes(struct tu *u, const ZydisDecodedInstruction *z, uint8_t opcode)

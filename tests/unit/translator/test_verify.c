@@ -13,7 +13,7 @@ static const struct bench_options small = {.tc_size = 4 << 20};
 
 /* ------------------------------------ everything the translator emits ------------------------------------ */
 
-static unsigned checked, refused;
+static unsigned checked, refused; /* refused: since the last test */
 
 static void check_translation(struct bench *b, const uint8_t *guest, unsigned len)
 {
@@ -26,8 +26,11 @@ static void check_translation(struct bench *b, const uint8_t *guest, unsigned le
 		return;
 	if (refused++ >= 20)
 		return;
-	disasm_print(stderr, "guest ", false, guest, len > 24 ? 8 : len, AT_CODE);
-	print_error("%s\n", err);
+	disasm_print(stderr, "guest ", false, guest, len > 24 ? 16 : len, AT_CODE);
+	print_error("%s, in:", err);
+	for (unsigned i = 0; i < 16 && i < len; i++)
+		print_error(" %02x", guest[i]);
+	print_error("\n");
 }
 
 static void all_modrm(struct bench *b, uint8_t *code, unsigned n)
