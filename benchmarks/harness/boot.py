@@ -26,8 +26,11 @@ def metrics(results):
     for kernel, by_peer in results.items():
         for peer, times in by_peer.items():
             out[f"boot.{kernel}.{peer}"] = median(times["wall"])
+            out[f"boot.{kernel}.{peer}.cpu"] = median(times["cpu"])
         if "ringfence" in by_peer and "qemu-tcg" in by_peer:
-            out[f"boot.{kernel}.speedup"] = out[f"boot.{kernel}.qemu-tcg"] / out[f"boot.{kernel}.ringfence"]
+            for end, speedup in (("", "speedup"), (".cpu", "cpu_speedup")):
+                out[f"boot.{kernel}.{speedup}"] = (out[f"boot.{kernel}.qemu-tcg{end}"] /
+                                                   out[f"boot.{kernel}.ringfence{end}"])
     return out
 
 

@@ -94,19 +94,22 @@ def metrics(results):
     return out
 
 
-def complaints(results):
-    """Results that differ from native, and guest clocks that disagree with the host's."""
-    out = []
+def wrong_results(results):
+    """{peer: complaints about programs that compute something else than natively}."""
+    out = {}
     for program, by_peer in results.items():
         expected = {s["result"] for s in by_peer["native"]}
         for peer, samples in by_peer.items():
             if {s["result"] for s in samples} - expected:
-                out.append(f"{peer}: {program} computes something else than natively")
+                out.setdefault(peer, []).append(f"{peer}: {program} computes something else than natively")
+    return out
+
+
+def wrong_clocks(results):
+    """{peer: complaints about a guest's clock that disagrees with the host's}."""
     clocks = {}
     for by_peer in results.values():
         for peer, samples in by_peer.items():
             clocks.setdefault(peer, []).extend(s["clock"] for s in samples if "clock" in s)
-    for peer, values in clocks.items():
-        if values and not 0.8 < median(values) < 1.02:
-            out.append(f"{peer}: the guest's clock runs at {median(values):.2f} of the host's: its ratios are wrong")
-    return out
+    return {peer: [f"{peer}: the guest's clock runs at {median(values):.2f} of the host's: its ratios are wrong"]
+            for peer, values in clocks.items() if values and not 0.8 < median(values) < 1.02}

@@ -17,13 +17,16 @@ def spread(values):
     return 100 * (max(values) - min(values)) / 2 / median(values)
 
 
-def boot_table(results, _metrics):
+def boot_table(results, metrics):
     lines = []
     for kernel, by_peer in results.items():
         lines.append(row(f"boot {kernel}", "seconds", "+-", "cpu seconds"))
         for peer, t in by_peer.items():
             lines.append(row("  " + peer, f"{median(t['wall']):.3f}", f"{spread(t['wall']):.0f} %",
                              f"{median(t['cpu']):.3f}"))
+        if f"boot.{kernel}.speedup" in metrics:
+            lines.append(row("  TCG over ours", f"{metrics[f'boot.{kernel}.speedup']:.2f}", "",
+                             f"{metrics[f'boot.{kernel}.cpu_speedup']:.2f}"))
     return lines
 
 

@@ -1,7 +1,7 @@
 /* Multiplication of integer matrices: multiply-add with three addresses in the inner loop. */
 #include "../bench.h"
 
-#define N 128
+#define N 120
 
 static int32_t a[N][N], b[N][N], c[N][N];
 
