@@ -1,0 +1,258 @@
+/* Targeted runs: chaining, indirect branches, self-modifying code, revival, eviction, kicks, MMIO, page crossing. */
+#include "bench.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static const struct bench_options small = {.tc_size = 4 << 20};
+
+#define RUN(b, ...)                                                                                \
+	do {                                                                                       \
+		static const uint8_t code_[] = {__VA_ARGS__, 0xf4};                                \
+		bench_reset(b, false);                                                             \
+		bench_put(b, AT_CODE, code_, sizeof(code_));                                       \
+		bench_run_tc(b);                                                                   \
+		assert_int_equal(bench_vector(b), -1);                                             \
+	} while (0)
+
+#define LE32(v) (v) & 0xff, (v) >> 8 & 0xff, (v) >> 16 & 0xff, (v) >> 24 & 0xff
+
+static uint32_t reg(const struct bench *b, unsigned r)
+{
+	return (uint32_t)b->cpu->gpr[r];
+}
+
+static void test_chaining(void **state)
+{
+	struct bench b;
+
+	bench_open(&b, &small);
+	/* mov ecx, 100000; 1: inc eax; dec ecx; jnz 1b */
+	RUN(&b, 0xb9, LE32(100000), 0x31, 0xc0, 0x40, 0x49, 0x75, 0xfc);
+	assert_int_equal(reg(&b, R_EAX), 100000);
+	assert_true(tc_statistics(b.tc)->chains >= 1);
+	assert_true(tc_statistics(b.tc)->dispatches < 50);
+	bench_close(&b);
+}
+
+static void test_indirect(void **state)
+{
+	struct bench b;
+
+	bench_open(&b, &small);
+	/* mov ecx, 50000; mov edx, f; 1: call edx; dec ecx; jnz 1b; hlt; f: inc eax; ret */
+	RUN(&b, 0x31, 0xc0, 0xb9, LE32(50000), 0xba, LE32(AT_CODE + 18), 0xff, 0xd2, 0x49, 0x75, 0xfb, 0xf4,
+	    0x40, 0xc3);
+	assert_int_equal(reg(&b, R_EAX), 50000);
+	assert_true(tc_statistics(b.tc)->dispatches < 50);
+	bench_close(&b);
+}
+
+/* A function is called through the table, changed by the guest, and called again. */
+static void test_indirect_after_change(void **state)
+{
+	struct bench b;
+
+	bench_open(&b, &small);
+	/* mov edx, f; call edx; call edx; mov byte [f+1], 7; call edx; hlt; f: mov al, 3; add ebx, eax; ret */
+	RUN(&b, 0x31, 0xc0, 0x31, 0xdb, 0xba, LE32(AT_CODE + 23), 0xff, 0xd2, 0xff, 0xd2, 0xc6, 0x05,
+	    LE32(AT_CODE + 24), 7, 0xff, 0xd2, 0xf4, 0xb0, 3, 0x01, 0xc3, 0xc3);
+	assert_int_equal(reg(&b, R_EBX), 3 + 3 + 7);
+	assert_true(tc_statistics(b.tc)->invalidations >= 1);
+	bench_close(&b);
+}
+
+/* A store changes an instruction further on in its own block. */
+static void test_store_to_own_block(void **state)
+{
+	struct bench b;
+
+	bench_open(&b, &small);
+	/* mov byte [next+1], 9; next: mov al, 1 */
+	RUN(&b, 0x31, 0xc0, 0xc6, 0x05, LE32(AT_CODE + 10), 9, 0xb0, 1);
+	assert_int_equal(reg(&b, R_EAX), 9);
+	bench_close(&b);
+}
+
+static void test_revival(void **state)
+{
+	static const uint8_t one[] = {0xb8, 1, 0, 0, 0, 0xf4}, two[] = {0xb8, 2, 0, 0, 0, 0xf4};
+	uint64_t translations;
+	struct bench b;
+
+	bench_open(&b, &small);
+	for (unsigned i = 0; i < 6; i++) {
+		bench_reset(&b, false);
+		bench_put(&b, AT_CODE, i & 1 ? two : one, sizeof(one));
+		bench_run_tc(&b);
+		assert_int_equal(reg(&b, R_EAX), i & 1 ? 2 : 1);
+		if (i == 1)
+			translations = tc_statistics(b.tc)->translations;
+	}
+	assert_int_equal(tc_statistics(b.tc)->translations, translations);
+	assert_true(tc_statistics(b.tc)->revivals >= 4);
+	bench_close(&b);
+}
+
+enum { BLOCKS = 20000 };
+
+/* More blocks than fit into the smallest cache: inc eax; jmp next */
+static void test_eviction(void **state)
+{
+	static const struct bench_options tiny = {.tc_size = 1 << 20};
+	struct bench b;
+
+	bench_open(&b, &tiny);
+	for (unsigned i = 0; i < BLOCKS; i++) {
+		uint8_t code[16] = {0x40, 0xe9};
+		uint32_t rel = i == BLOCKS - 1 ? 0 : 16 - 6;
+
+		memcpy(code + 2, &rel, 4);
+		code[6] = 0x49; /* the last: dec ecx; jnz first; hlt */
+		code[7] = 0x0f;
+		code[8] = 0x85;
+		rel = (uint32_t) - (16 * (BLOCKS - 1) + 13);
+		memcpy(code + 9, &rel, 4);
+		code[13] = 0xf4;
+		bench_put(&b, AT_FAR + i * 16, code, sizeof(code));
+	}
+	bench_reset(&b, false);
+	b.cpu->rip = AT_FAR;
+	b.cpu->gpr[R_ECX] = 3;
+	bench_run_tc(&b);
+	assert_int_equal(reg(&b, R_EAX), 3 * BLOCKS);
+	assert_true(tc_statistics(b.tc)->evictions > 1000);
+	bench_close(&b);
+}
+
+/* ------------------------------------ kicks ------------------------------------ */
+
+static void *kicker(void *arg)
+{
+	struct bench *b = arg;
+
+	usleep(30000);
+	b->interrupt = true;
+	tc_kick(b->tc);
+	return NULL;
+}
+
+static void run_until_kicked(struct bench *b, const uint8_t *code, unsigned len)
+{
+	struct timespec start, end;
+	pthread_t t;
+	double ms;
+
+	bench_reset(b, false);
+	bench_put(b, AT_CODE, code, len);
+	b->cpu->eflags |= FL_IF;
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	pthread_create(&t, NULL, kicker, b);
+	bench_run_tc(b);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	pthread_join(t, NULL);
+	ms = (double)(end.tv_sec - start.tv_sec) * 1e3 + (double)(end.tv_nsec - start.tv_nsec) / 1e6;
+	assert_int_equal(bench_vector(b), 0x20);
+	assert_true(ms < 1000);
+}
+
+static void test_kick(void **state)
+{
+	static const uint8_t self[] = {0xeb, 0xfe};
+	static const uint8_t pair[] = {0x40, 0xeb, 0x00, 0x43, 0xeb, 0xfa};
+	static const uint8_t indirect[] = {0xb8, LE32(AT_CODE), 0xff, 0xe0};
+	/* 1: mov ecx, 400000h; mov esi, 200000h; mov edi, 600000h; rep movsb; jmp 1b */
+	static const uint8_t rep[] = {0xb9, LE32(0x400000), 0xbe, LE32(0x200000), 0xbf, LE32(0x600000), 0xf3,
+				      0xa4, 0xeb, 0xed};
+	static const uint8_t loop[] = {0xb9, LE32(0xffffffff), 0xe2, 0xfe, 0xeb, 0xf7};
+	struct bench b;
+
+	bench_open(&b, &small);
+	alarm(60);
+	run_until_kicked(&b, self, sizeof(self));
+	run_until_kicked(&b, pair, sizeof(pair));
+	run_until_kicked(&b, indirect, sizeof(indirect));
+	run_until_kicked(&b, rep, sizeof(rep));
+	/* a string instruction stops between iterations with the registers in step */
+	if (reg(&b, R_ESI) >= 0x200000)
+		assert_int_equal(reg(&b, R_EDI) - reg(&b, R_ESI), 0x400000);
+	run_until_kicked(&b, loop, sizeof(loop));
+	alarm(0);
+	bench_close(&b);
+}
+
+/* ------------------------------------ memory ------------------------------------ */
+
+static void test_mmio(void **state)
+{
+	struct bench b;
+	uint64_t faults;
+
+	bench_open(&b, &small);
+	/* mov ecx, 100; 1: mov eax, [mmio]; mov [mmio+4], ecx; dec ecx; jnz 1b */
+	RUN(&b, 0xb9, LE32(100), 0xa1, LE32(AT_MMIO), 0x89, 0x0d, LE32(AT_MMIO + 4), 0x49, 0x75, 0xf2);
+	assert_int_equal(b.mmio_reads, 100);
+	assert_int_equal(b.mmio_writes, 100);
+	assert_int_equal(b.mmio_value, 1);
+	assert_int_equal(reg(&b, R_EAX), 0x55667788);
+	/* the form was learnt: not one host fault for each access */
+	faults = mmu_statistics(b.mmu)->io_faults;
+	assert_true(faults < 20);
+	bench_close(&b);
+}
+
+/* mov eax, imm32 with its last three bytes in the next page */
+static void test_page_crossing(void **state)
+{
+	static const uint8_t insn[] = {0xb8, LE32(0x12345678), 0xf4};
+	struct bench b;
+
+	bench_open(&b, &small);
+	bench_put(&b, AT_FAR + PAGE_SIZE - 2, insn, sizeof(insn));
+	for (unsigned i = 0; i < 3; i++) {
+		bench_reset(&b, false);
+		b.cpu->rip = AT_FAR + PAGE_SIZE - 2;
+		bench_run_tc(&b);
+		assert_int_equal(reg(&b, R_EAX), 0x12345678 + (i << 24));
+		bench_put(&b, AT_FAR + PAGE_SIZE + 2, &(uint8_t){(uint8_t)(0x13 + i)}, 1);
+	}
+	bench_close(&b);
+}
+
+/* A fault in mid-block: what came before is done, what follows is not, and the frame says where. */
+static void test_precise_fault(void **state)
+{
+	static const uint8_t code[] = {0x40, 0x31, 0xc9, 0x43, 0xf7, 0xf1, 0x43, 0xf4};
+	struct bench b;
+
+	bench_open(&b, &small);
+	bench_reset(&b, false);
+	bench_put(&b, AT_CODE, code, sizeof(code));
+	bench_run_tc(&b);
+	assert_int_equal(bench_vector(&b), EXC_DE);
+	assert_int_equal(reg(&b, R_EAX), 1);
+	assert_int_equal(reg(&b, R_EBX), 1);
+	assert_int_equal(bench_get32(&b, reg(&b, R_ESP)), AT_CODE + 4);
+	bench_close(&b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_chaining),
+		cmocka_unit_test(test_indirect),
+		cmocka_unit_test(test_indirect_after_change),
+		cmocka_unit_test(test_store_to_own_block),
+		cmocka_unit_test(test_revival),
+		cmocka_unit_test(test_eviction),
+		cmocka_unit_test(test_kick),
+		cmocka_unit_test(test_mmio),
+		cmocka_unit_test(test_page_crossing),
+		cmocka_unit_test(test_precise_fault),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
