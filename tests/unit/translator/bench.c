@@ -225,7 +225,7 @@ const uint8_t *bench_translate(struct bench *b, const void *guest, unsigned len,
 	bench_put(b, AT_CODE, guest, len);
 	tc->config.verify = false;
 	tc->config.count = false;
-	tc->mode = mode_of(b->cpu);
+	tc->mode = mode_of(b->cpu) | b->extra_mode;
 	id = translate(tc, AT_CODE, tc->mode, AT_CODE);
 	if (!id)
 		return NULL;

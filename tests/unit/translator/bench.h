@@ -40,6 +40,7 @@ struct bench {
 	struct tc *tc;
 	/* what the interrupt lines say */
 	bool interrupt;
+	uint32_t extra_mode; /* added to the processor's mode by bench_translate */
 	unsigned mmio_reads, mmio_writes;
 	uint32_t mmio_value;
 };
