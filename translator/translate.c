@@ -78,6 +78,15 @@ static bool side_effect(const struct tinsn *t)
 	}
 }
 
+/*
+ * In lockstep these begin a unit. Instructions that store the x87 instruction pointer: translated code keeps none (processors
+ * do not save it without an exception), the interpreter does; they agree on what came from before the unit.
+ */
+static bool starts_unit(const struct tinsn *t)
+{
+	return side_effect(t) || t->why == WHY_POINTERS;
+}
+
 static bool writes_memory(const struct tinsn *t)
 {
 	/* close enough for self-checking units, which end at the first possible write */
@@ -134,11 +143,9 @@ static bool plan(struct tu *u)
 		if (!ok)
 			return false;
 		restrict_action(u, t);
-		if (side_effect(t)) {
-			if (u->n && u->tc->config.lockstep)
-				break;
-			u->side_effect = true;
-		}
+		if (u->n && u->tc->config.lockstep && starts_unit(t))
+			break;
+		u->side_effect |= side_effect(t);
 		u->n++;
 		eip = t->next;
 		u->ended = emitters[t->action].ends;
