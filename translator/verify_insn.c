@@ -328,6 +328,41 @@ static bool bit_string(const cs_insn *in)
 	}
 }
 
+/* Capstone overstates the memory operands of these (SDM, each instruction's page). */
+static unsigned true_size(const cs_insn *in, unsigned reported)
+{
+	switch (in->id) {
+	case X86_INS_FNSTSW:
+	case X86_INS_FNSTCW:
+		return 2;
+	case X86_INS_COMISS:
+	case X86_INS_UCOMISS:
+		return 4;
+	case X86_INS_COMISD:
+	case X86_INS_UCOMISD:
+		return 8;
+	case X86_INS_PUNPCKLBW:
+	case X86_INS_PUNPCKLWD:
+	case X86_INS_PUNPCKLDQ:
+		return reported == 8 ? 4 : reported; /* MMX: the low half */
+	default:
+		return reported;
+	}
+}
+
+/*
+ * F2 and F3 where they do not choose the instruction confuse Capstone's idea of the operand size, and so of the length, when
+ * 66 is there too.
+ */
+static bool idle_rep(const cs_insn *in, const struct vprefix *p)
+{
+	if (!p->rep)
+		return false;
+	if (p->opcode != 0x0f)
+		return p->opcode != 0x90;
+	return p->op16 && in->id != X86_INS_POPCNT && in->id != X86_INS_CRC32;
+}
+
 static const char *check_host_access(const cs_insn *in, unsigned n, const struct vprefix *p, struct vinsn *v)
 {
 	if (p->gs || p->addr32)
@@ -338,7 +373,7 @@ static const char *check_host_access(const cs_insn *in, unsigned n, const struct
 		return "looked-up access in another sequence";
 	v->kind = K_HOST_ACCESS;
 	v->guest_memory = true;
-	v->size = operand(in, n)->size;
+	v->size = true_size(in, operand(in, n)->size);
 	v->writes = verify_writes_memory(in, n);
 	return NULL;
 }
@@ -503,6 +538,8 @@ const char *verify_insn(const cs_insn *in, uint32_t mode, struct vinsn *v)
 		return check_string(&p, v);
 	if (is_branch(in))
 		return check_branch(in, &p, v);
+	if (idle_rep(in, &p))
+		return "F2 or F3 without a meaning";
 	v->kind = kind_of(in, v);
 	if (v->kind == K_POP_R8 && !is_reg(in, 0, X86_REG_R8))
 		return "POP";

@@ -72,8 +72,8 @@ static bool reg_field_is_byte(const ZydisDecodedInstruction *z)
 }
 
 /*
- * Legacy prefixes that stay: operand size, then LOCK or REP; in this order, whatever the guest's. F3 before BSF/BSR would
- * turn them into TZCNT/LZCNT.
+ * Legacy prefixes that stay: operand size, then LOCK, F2 or F3; in this order, whatever the guest's. F2 and F3 only where they
+ * choose the instruction: elsewhere they mean nothing, or (XACQUIRE, TZCNT) what the guest's processor does not have.
  */
 static void keep_prefixes(struct tu *u, const ZydisDecodedInstruction *z)
 {
@@ -85,9 +85,13 @@ static void keep_prefixes(struct tu *u, const ZydisDecodedInstruction *z)
 
 		if (p == 0x66)
 			op16 = p;
-		else if (p >= 0xf0 && !(bit_scan && p == 0xf3))
+		else if (p == 0xf0 ||
+			 (p > 0xf0 && !bit_scan && z->raw.prefixes[i].type == ZYDIS_PREFIX_TYPE_MANDATORY))
 			group1 = p;
 	}
+	/* beside F2 or F3, 66 has a meaning for these two only */
+	if (group1 > 0xf0 && z->mnemonic != ZYDIS_MNEMONIC_POPCNT && z->mnemonic != ZYDIS_MNEMONIC_CRC32)
+		op16 = 0;
 	if (op16)
 		emit_u8(&u->e, op16);
 	if (group1)
