@@ -6,6 +6,7 @@
  * kicks. At every boundary it comes by, it looks in this order at: requests (kick), NMI and interrupts, debug traps and
  * single-stepping, the mode, the CCF.
  */
+#include "translator/lockstep.h"
 #include "translator/tu.h"
 
 #include <asm/prctl.h>
@@ -321,4 +322,6 @@ void tc_print_stats(const struct tc *tc, FILE *f)
 	if (s->executed)
 		fprintf(f, "  share of the TC  %13.4f%%  of instructions executed\n",
 			100.0 * (double)s->executed / (double)all);
+	if (tc->lockstep)
+		lockstep_print_stats(tc->lockstep, f);
 }
