@@ -11,6 +11,9 @@ static void *dbt_create(struct vm *vm, char *err, size_t errlen)
 		.verify = a->verify,
 		.lockstep = a->lockstep,
 		.count = log_on(LOG_STATS),
+		.lookup = a->lookup == LOOKUP_ON    ? TC_LOOKUP_ON
+			  : a->lookup == LOOKUP_OFF ? TC_LOOKUP_OFF
+						    : TC_LOOKUP_AUTO,
 	};
 	const struct tc_ops ops = {
 		.interrupt_pending = vm_interrupt_pending,

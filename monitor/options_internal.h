@@ -30,7 +30,7 @@ struct option_context {
 	X("smp", "1", smp, "number of processors: one, for now")                                   \
 	X("M", "pc[,accel=A]", machine, "machine type; -M help lists them")                        \
 	X("machine", "pc[,accel=A]", machine, "the same")                                          \
-	X("accel", "dbt[,lockstep=on][,tc-size=N][,verify=on]", accel,                             \
+	X("accel", "dbt[,lockstep=on][,tc-size=N][,...]", accel,                             \
 	  "how guest code runs: dbt (translated) or interp; -accel help explains")                 \
 	X("rtc", "[base=utc|localtime|DATE][,clock=host|rt|vm]", rtc,                              \
 	  "real-time clock; DATE is 2026-01-31T12:00:00")                                          \

@@ -99,27 +99,58 @@ static enum options_result set_accel_name(struct option_context *c, const char *
 	return OPTIONS_RUN;
 }
 
-static enum options_result set_accel_key(struct option_context *c, const struct keyval *kv)
+static enum options_result set_accel_switch(struct option_context *c, const struct keyval *kv, bool *sw)
 {
-	struct accel_options *a = &c->o->accel;
-	bool *sw = !strcmp(kv->key, "lockstep") ? &a->lockstep
-		   : !strcmp(kv->key, "verify") ? &a->verify
-						: NULL;
-	if (!sw && strcmp(kv->key, "tc-size"))
-		return option_error(c, "-accel: unknown key '%s': use lockstep, tc-size or verify",
-				    kv->key);
-	if (a->kind != ACCEL_DBT)
-		return option_error(c, "-accel: '%s' belongs to -accel dbt", kv->key);
-	if (sw) {
-		if (!kv->value || !parse_switch(kv->value, sw))
-			return option_error(c, "-accel: %s is on or off", kv->key);
-		return OPTIONS_RUN;
-	}
-	/* QEMU's tb-size counts MiB too. */
-	if (!kv->value || !parse_size(kv->value, 1 << 20, &a->tc_size) || a->tc_size < (1 << 20) ||
-	    a->tc_size > (1ull << 30))
+	if (!kv->value || !parse_switch(kv->value, sw))
+		return option_error(c, "-accel: %s is on or off", kv->key);
+	return OPTIONS_RUN;
+}
+
+/* QEMU's tb-size counts MiB too. */
+static enum options_result set_tc_size(struct option_context *c, const struct keyval *kv)
+{
+	uint64_t *size = &c->o->accel.tc_size;
+
+	if (!kv->value || !parse_size(kv->value, 1 << 20, size) || *size < (1 << 20) || *size > (1ull << 30))
 		return option_error(c, "-accel: tc-size is a size between 1M and 1G");
 	return OPTIONS_RUN;
+}
+
+static enum options_result set_lookup(struct option_context *c, const struct keyval *kv)
+{
+	bool on;
+
+	if (kv->value && !strcmp(kv->value, "auto"))
+		c->o->accel.lookup = LOOKUP_AUTO;
+	else if (kv->value && parse_switch(kv->value, &on))
+		c->o->accel.lookup = on ? LOOKUP_ON : LOOKUP_OFF;
+	else
+		return option_error(c, "-accel: lookup is auto, on or off");
+	return OPTIONS_RUN;
+}
+
+static enum options_result set_accel_key(struct option_context *c, const struct keyval *kv)
+{
+	static const char *const keys[] = {"lockstep", "verify", "tc-size", "lookup"};
+	struct accel_options *a = &c->o->accel;
+	unsigned n = 0;
+
+	while (n < ARRAY_LEN(keys) && strcmp(kv->key, keys[n]))
+		n++;
+	if (n == ARRAY_LEN(keys))
+		return option_error(c, "-accel: unknown key '%s': use lockstep, lookup, tc-size or verify", kv->key);
+	if (a->kind != ACCEL_DBT)
+		return option_error(c, "-accel: '%s' belongs to -accel dbt", kv->key);
+	switch (n) {
+	case 0:
+		return set_accel_switch(c, kv, &a->lockstep);
+	case 1:
+		return set_accel_switch(c, kv, &a->verify);
+	case 2:
+		return set_tc_size(c, kv);
+	default:
+		return set_lookup(c, kv);
+	}
 }
 
 enum options_result option_set_accel(struct option_context *c, const char *arg)
@@ -128,6 +159,8 @@ enum options_result option_set_accel(struct option_context *c, const char *arg)
 		fputs("Accelerators:\n"
 		      "  dbt          translate guest code (default)\n"
 		      "    lockstep=on|off  run every block in the interpreter too and compare\n"
+		      "    lookup=auto|on|off  which user code reaches memory through the software TLB: that of\n"
+		      "                     young address spaces (auto), all, or none\n"
 		      "    tc-size=N        size of the translation cache, in MiB unless it has a "
 		      "suffix\n"
 		      "    verify=on|off    check every translation before it runs\n"

@@ -154,13 +154,17 @@ static bool window_fault(struct tc *tc, ccf_id id, uint32_t eip)
 		return false;
 	switch (mmu_handle_fault(tc->mmu, user, at, write)) {
 	case MMU_FILLED:
+		if (user)
+			gear_fault(tc);
 		return !tc->changed;
 	case MMU_IO:
 		learn_form(tc, id, eip, FORM_CALLOUT);
 		break;
+	case MMU_USER_PAGE:
+		learn_form(tc, id, eip, FORM_LOOKUP);
+		break;
 	case MMU_TRUE_FAULT:
 	case MMU_CODE_WRITE:
-	case MMU_USER_PAGE:
 		break;
 	}
 	return false;

@@ -168,6 +168,8 @@ enum form { FORM_WINDOW, FORM_LOOKUP, FORM_CALLOUT };
 struct gear {
 	uint32_t callouts; /* made by look-up code */
 	uint32_t ticks;    /* interrupts that found it running */
+	uint32_t faults;   /* that filled its window since the last of them */
+	uint8_t patience;  /* doublings of what a promotion takes */
 	bool window;       /* promoted */
 };
 
@@ -291,6 +293,7 @@ void hint_set(struct tc *, uint32_t lin, enum form);
 uint32_t gear_mode(struct tc *);
 void gear_tick(struct tc *);    /* an interrupt was taken from user code */
 void gear_callout(struct tc *); /* look-up code made a callout */
+void gear_fault(struct tc *);   /* a user window was filled */
 void gear_reset(struct tc *, unsigned space);
 
 /* ---- translate.c ---- */

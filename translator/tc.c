@@ -37,6 +37,8 @@ static bool create_parts(struct tc *tc, char *err, size_t errlen)
 	    !smc_create(tc, err, errlen))
 		return false;
 	mmu_set_listener(tc->mmu, &listener);
+	/* kernel code that touches user pages gets the look-up form: a process' pages do not clutter the supervisor window */
+	mmu_refuse_user_fills(tc->mmu, tc->lookup_possible && tc->config.lookup != TC_LOOKUP_OFF);
 	if (tc->config.lockstep && !(tc->lockstep = lockstep_create(tc))) {
 		snprintf(err, errlen, "out of memory for lockstep");
 		return false;

@@ -166,6 +166,8 @@ static void emit_insn(struct tu *u, const struct tinsn *t)
 	if (t->action == ACT_NOP)
 		return;
 	u->miss = 0;
+	if (t->action == ACT_STI && u->done == u->n - 1)
+		fn = NULL; /* its shadow reaches into the next unit: leave with the shadow set */
 	if (fn && t->form != FORM_CALLOUT && fn(u, t)) {
 		if (u->miss)
 			emit_patch32(&u->e, u->miss, u->e.len);
@@ -241,14 +243,18 @@ static void fill_record(struct tu *u, struct ccf *c, uint32_t off)
 	c->map = (off + (uint32_t)u->e.len + 3) & ~3u;
 }
 
-static void verify_unit(struct tu *u)
+/* What fails is never run: a debug build stops, any other has the instruction interpreted. */
+static bool verify_unit(struct tu *u)
 {
 	char err[512];
 
-	if (verify_code(u->code, u->e.len, u->mode, err, sizeof(err)))
-		return;
+	if (!u->tc->config.verify || verify_code(u->code, u->e.len, u->mode, err, sizeof(err)))
+		return true;
 	fprintf(stderr, "ringfence: translation at %#x failed verification: %s\n", u->lin, err);
+#ifdef RINGFENCE_DEBUG
 	abort();
+#endif
+	return false;
 }
 
 static ccf_id publish(struct tu *u)
@@ -298,8 +304,10 @@ ccf_id translate(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa_)
 	u->id = ccf_alloc(tc);
 	u->e = (struct emit){u->code, 0, sizeof(u->code), false};
 	emit_unit(u);
-	if (tc->config.verify)
-		verify_unit(u);
+	if (!verify_unit(u)) {
+		ccf_release(tc, u->id);
+		return 0;
+	}
 	publish(u);
 	tc->stats.translate_ns += now_ns() - start;
 	return u->id;

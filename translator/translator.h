@@ -75,6 +75,7 @@ void tc_flush(struct tc *);
 	X(exceptions, "exceptions delivered") \
 	X(kicks, "kicks") \
 	X(promotions, "address spaces promoted from look-up to window") \
+	X(demotions, "address spaces demoted to look-up") \
 	X(translate_ns, "nanoseconds spent translating")
 struct tc_stats {
 #define X(name, text) uint64_t name;
