@@ -86,7 +86,8 @@ static enum options_result unknown_option(struct option_context *c)
 	unsigned best = 3;
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
 		unsigned d = distance(c->name, table[i].name);
-		if (d < best && d < strlen(table[i].name)) {
+		/* half of a short name changed makes another word */
+		if (d < best && 2 * d < strlen(table[i].name)) {
 			best = d;
 			nearest = table[i].name;
 		}

@@ -60,7 +60,7 @@ enum options_result option_set_cpu(struct option_context *c, const char *arg)
 	}
 	char why[256];
 	if (!cpu_model_parse(arg, &c->o->cpu, why, sizeof(why)))
-		return option_error(c, "-cpu %s: %s", arg, why);
+		return option_error(c, "%s", why);
 	return OPTIONS_RUN;
 }
 

@@ -146,7 +146,7 @@ static void test_machine(void **state)
 	bad("-smp 1,threads=2", "-smp 1");
 	bad("-smp x", "-smp 1");
 	shows("-cpu help", "odel");
-	bad("-cpu nosuchmodel", "nosuchmodel");
+	bad("-cpu nosuchmodel", "no model 'nosuchmodel'");
 }
 
 static void test_rtc(void **state)
@@ -233,6 +233,7 @@ static void test_unknown(void **state)
 	bad("-nografic", "did you mean '-nographic'");
 	bad("--kernle", "did you mean '-kernel'");
 	bad("-enable-kvm", "-help");
+	bad("-hda disk.img", "unknown option '-hda': -help");
 	bad("disk.img", "-kernel");
 	bad("-", "start with");
 	bad("--", "unknown option");
