@@ -4,7 +4,7 @@
  * Each program defines benchmark_unit(): about a millisecond of work natively, the same work and the same
  * result each time. crt.c runs units for as long as its argument says (milliseconds) and prints one line:
  *
- *     NAME median_ns_of_a_unit total_us units result
+ *     NAME median_ns_of_a_unit total_us units result operations_per_unit
  *
  * The median is what gets compared: on a busy host it leaves out the units in which something else ran. The
  * result must be the same wherever the program runs, so that every measurement is also a test.
@@ -15,6 +15,13 @@
 #include <stdint.h>
 
 uint32_t benchmark_unit(void);
+
+/* How many operations (system calls, faults) a unit is, for figures per operation; 1 unless the program says. */
+extern uint32_t benchmark_operations;
+/* Called after the last unit; the program may define it. */
+void benchmark_end(void);
+/* As the kernel left it: argc, argv, environment, auxiliary vector. */
+extern uint32_t *benchmark_stack;
 
 /* A step of a linear congruential generator (Numerical Recipes' constants): cheap, and alike everywhere. */
 static inline uint32_t random_next(uint32_t *state)
