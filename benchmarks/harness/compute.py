@@ -15,10 +15,10 @@ CLOCK_MINIMUM_US = 100000  # in shorter runs the start of the program hides what
 def parse(line, program):
     """A result line of user/crt.c."""
     fields = line.split()
-    if len(fields) != 5 or fields[0] != program.split("/")[-1]:
+    if len(fields) != 6 or fields[0] != program.split("/")[-1]:
         return None
-    ns, total_us, units, result = (int(x) for x in fields[1:])
-    return {"ns": ns, "total_us": total_us, "units": units, "result": result}
+    ns, total_us, units, result, operations = (int(x) for x in fields[1:])
+    return {"ns": ns, "total_us": total_us, "units": units, "result": result, "operations": operations}
 
 
 def run_native(path, program, limit_ms):
@@ -63,11 +63,11 @@ def measure(peers, kernel, initrd, programs, runs, limit_ms, progress):
     """{program: {peer: [sample]}}. Guests are started anew for each turn: placement of pages differs by boot."""
     results = {p: {name: [] for name in ["native"] + [peer.name for peer in peers]} for p in programs}
     for turn in range(runs):
-        progress(f"compute {turn + 1}/{runs}: starting the guests")
+        progress(f"turn {turn + 1}/{runs}: starting the guests")
         vms = start_guests(peers, kernel, initrd)
         try:
             for program, path in programs.items():
-                progress(f"compute {turn + 1}/{runs}: {program}")
+                progress(f"turn {turn + 1}/{runs}: {program}")
                 results[program]["native"].append(run_native(path, program, limit_ms))
                 for vm in vms:
                     results[program][vm.name].append(run_guest(vm, program, limit_ms))

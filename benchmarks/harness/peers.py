@@ -2,6 +2,7 @@
 
 import os
 import select
+import shlex
 import subprocess
 import tempfile
 import time
@@ -28,6 +29,37 @@ class Peer:
         arguments = ["-m", str(MEMORY_MIB), "-kernel", kernel, "-initrd", initrd, "-nographic", "-no-reboot",
                      "-nic", "none", "-append", ("console=ttyS0 " + append).strip(), *extra]
         return Vm(self, [*self.command, *arguments])
+
+
+# The peers that have a name: program (None: our own) and arguments.
+KNOWN = {
+    "ringfence": (None, []),
+    "ringfence-nolookup": (None, ["-accel", "dbt,lookup=off"]),
+    "ringfence-interp": (None, ["-accel", "interp"]),
+    "qemu-tcg": ("qemu-system-i386", ["-accel", "tcg"]),
+    "qemu-kvm": ("qemu-system-i386", ["-accel", "kvm"]),
+}
+
+
+def choose_peers(names, others, ringfence):
+    """Peers by name, ringfence first, then those given as NAME=COMMAND."""
+    peers = []
+    for name in ["ringfence", *(n for n in names if n and n != "ringfence")]:
+        if name not in KNOWN:
+            raise Failed(f"no peer '{name}'; there are {', '.join(KNOWN)}, and --peer NAME=COMMAND adds another")
+        if name == "qemu-kvm" and not os.access("/dev/kvm", os.R_OK | os.W_OK):
+            raise Failed("qemu-kvm: /dev/kvm cannot be used here")
+        program, arguments = KNOWN[name]
+        peers.append(Peer(name, program or ringfence, arguments))
+    for text in others:
+        name, _, command = text.partition("=")
+        if not name or not command.split():
+            raise Failed(f"--peer is NAME=COMMAND, not '{text}'")
+        program, *arguments = shlex.split(command)
+        peers.append(Peer(name, program, arguments))
+    if len({p.name for p in peers}) < len(peers):
+        raise Failed("two peers have the same name")
+    return peers
 
 
 class Vm:

@@ -44,6 +44,28 @@ def compute_table(results, metrics):
     return lines
 
 
+def duration(ns):
+    for unit, scale in (("ns", 1), ("us", 1e3), ("ms", 1e6)):
+        if ns < 1000 * scale:
+            break
+    return f"{ns / scale:.3g} {unit}" if ns < 1e9 else f"{ns / 1e9:.3g} s"
+
+
+def system_table(results, metrics):
+    lines = []
+    for kernel, by_program in results.items():
+        peers = list(next(iter(by_program.values())))
+        lines.append(row(f"system, {kernel}", *peers, "TCG/ours", "ours/native", *("+- " + p for p in peers)))
+        for program, by_peer in by_program.items():
+            name = f"system.{kernel}.{program.split('/')[-1]}"
+            ratios = (metrics.get(f"{name}.speedup"), metrics.get(f"{name}.ringfence.native"))
+            lines.append(row("  " + program.split("/")[-1],
+                             *(duration(metrics[f"{name}.{p}"]) if by_peer[p] else "?" for p in peers),
+                             *(f"{r:.2f}" if r else "?" for r in ratios),
+                             *(f"{spread([s['ns'] for s in by_peer[p]]):.0f} %" if by_peer[p] else "" for p in peers)))
+    return lines
+
+
 def account_table(results, metrics):
     lines = [row("one boot to power-off", "TC share", "own MiB", "page tables", "RAM and TC")]
     for kernel, r in results.items():

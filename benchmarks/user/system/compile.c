@@ -56,7 +56,7 @@ uint32_t benchmark_unit(void)
 		temporary_directory();
 		write_source();
 	}
-	must(-run_script("t=${0%busybox}compiler\n"
+	must(-!!run_script("t=${0%busybox}compiler\n"
 			 "exec \"$t/ld-linux.so.2\" --library-path \"$t\" \"$t/tcc\" -nostdinc -c source.c -o out.o"),
 	     "tcc");
 	return hash_file("out.o");

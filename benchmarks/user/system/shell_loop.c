@@ -9,7 +9,7 @@ uint32_t benchmark_unit(void)
 		one_processor();
 		temporary_directory();
 	}
-	must(-run_script("i=0 s=0\n"
+	must(-!!run_script("i=0 s=0\n"
 			 "while [ $i -lt 20 ]; do\n"
 			 "	\"$0\" true && s=$((s + $(\"$0\" printf '%d\\n' $i | \"$0\" wc -c)))\n"
 			 "	i=$((i + 1))\n"
