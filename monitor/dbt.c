@@ -44,6 +44,8 @@ static enum run_exit dbt_run(void *tc)
 		return RUN_HALT;
 	case TC_EXIT_SHUTDOWN:
 		return RUN_SHUTDOWN;
+	case TC_EXIT_DEBUG:
+		return RUN_DEBUG;
 	case TC_EXIT_ERROR:
 		break;
 	}
@@ -60,6 +62,11 @@ static void dbt_flush(void *tc)
 	tc_flush(tc);
 }
 
+static void dbt_set_breakpoints(void *tc, const uint32_t *lin, unsigned n)
+{
+	tc_set_breakpoints(tc, lin, n);
+}
+
 static void dbt_stats(void *tc, FILE *out)
 {
 	tc_print_stats(tc, out);
@@ -74,4 +81,5 @@ const struct accel accel_dbt = {
 	.kick = dbt_kick,
 	.flush = dbt_flush,
 	.stats = dbt_stats,
+	.set_breakpoints = dbt_set_breakpoints,
 };

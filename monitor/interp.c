@@ -35,17 +35,20 @@ static void interp_kick(void *opaque)
 
 static void interp_flush(void *opaque) {}
 
-/* Take an NMI or an interrupt if one may be taken here. */
-static void take_event(struct vm *vm)
+bool vm_take_event(struct vm *vm)
 {
 	struct cpu *c = &vm->cpu;
 	if (vm_nmi_pending(vm) && !c->nmi_block && !c->shadow && vm_nmi_ack(vm)) {
 		cpu_deliver_interrupt(c, EXC_NMI);
-	} else if (vm_interrupt_pending(vm) && cpu_interruptible(c)) {
+		return true;
+	}
+	if (vm_interrupt_pending(vm) && cpu_interruptible(c)) {
 		int vector = vm_interrupt_ack(vm);
 		if (vector >= 0)
 			cpu_deliver_interrupt(c, (unsigned)vector);
+		return vector >= 0;
 	}
+	return false;
 }
 
 static enum run_exit interp_run(void *opaque)
@@ -60,7 +63,7 @@ static enum run_exit interp_run(void *opaque)
 			return RUN_KICK;
 		if (c->shutdown)
 			return RUN_SHUTDOWN;
-		take_event(vm);
+		vm_take_event(vm);
 		if (c->shutdown)
 			return RUN_SHUTDOWN;
 		if (c->halted)

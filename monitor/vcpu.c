@@ -3,6 +3,7 @@
  * other threads request. It alone touches the processor's state.
  */
 #include "monitor/log.h"
+#include "monitor/run_control.h"
 #include "monitor/vm_internal.h"
 
 #include <stdio.h>
@@ -37,6 +38,7 @@ static void wait_halted(struct vm *vm)
 {
 	struct cpu *c = &vm->cpu;
 	int64_t begin = vm_clock_ns();
+	run_control_wait(vm);
 	while (!atomic_load(&vm->requests)) {
 		if (machine_interrupt_pending(vm->machine) && cpu_interruptible(c))
 			break;
@@ -89,14 +91,6 @@ static bool reset(struct vm *vm)
 	return true;
 }
 
-/* Power-off with -no-shutdown: stand still until told to quit. */
-static void stand_still(struct vm *vm)
-{
-	machine_pause(vm->machine, true);
-	while (!(atomic_load(&vm->requests) & REQUEST_QUIT))
-		sleep_until_kicked(vm);
-}
-
 /* Carry out requests; false when the VM has ended. */
 static bool handle_requests(struct vm *vm)
 {
@@ -104,9 +98,10 @@ static bool handle_requests(struct vm *vm)
 	if (requests & REQUEST_QUIT)
 		return false;
 	if (requests & REQUEST_SHUTDOWN) {
-		if (vm->options.no_shutdown)
-			stand_still(vm);
-		return false;
+		atomic_fetch_and(&vm->requests, ~(unsigned)REQUEST_SHUTDOWN);
+		run_control_poweroff(vm, vm->options.no_shutdown);
+		if (!vm->options.no_shutdown)
+			return false;
 	}
 	if (requests & REQUEST_RESET) {
 		log_cpu(vm, "reset");
@@ -117,15 +112,35 @@ static bool handle_requests(struct vm *vm)
 			vm_request(vm, REQUEST_QUIT, 1);
 			return false;
 		}
+		run_control_reset(vm);
 	}
+	if (requests & REQUEST_WORK)
+		run_control_work(vm);
 	return true;
+}
+
+static enum run_exit run_guest(struct vm *vm)
+{
+	run_control_enter(vm);
+	enum run_exit why = debug_active(vm) ? debug_run(vm) : vm->accel->run(vm->accel_state);
+	run_control_leave(vm);
+	return why;
 }
 
 static void run(struct vm *vm)
 {
+	run_control_start(vm);
 	while (handle_requests(vm)) {
-		switch (vm->accel->run(vm->accel_state)) {
+		if (vm_state(vm) != VM_RUNNING) {
+			if (!atomic_load(&vm->requests))
+				sleep_until_kicked(vm);
+			continue;
+		}
+		switch (run_guest(vm)) {
 		case RUN_KICK:
+			break;
+		case RUN_DEBUG:
+			debug_stopped(vm);
 			break;
 		case RUN_HALT:
 			wait_halted(vm);

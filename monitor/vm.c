@@ -1,6 +1,7 @@
 /* Putting the virtual machine together, and its end; see vm.h. The run loop is in vcpu.c. */
 #include "monitor/host_tsc.h"
 #include "monitor/log.h"
+#include "monitor/run_control.h"
 #include "monitor/vm_internal.h"
 
 #include <errno.h>
@@ -85,6 +86,12 @@ static bool create(struct vm *vm, char *err, size_t errlen)
 	vm->done_fd = eventfd(0, EFD_CLOEXEC);
 	if (vm->done_fd < 0) {
 		snprintf(err, errlen, "eventfd: %s", strerror(errno));
+		return false;
+	}
+	vm->run = run_control_create(false);
+	vm->debug = debug_create();
+	if (!vm->run || !vm->debug) {
+		snprintf(err, errlen, "out of memory");
 		return false;
 	}
 	if (!boot_open(&vm->boot, o->kernel, o->initrd, o->append, o->ram, err, errlen))
@@ -182,6 +189,8 @@ void vm_destroy(struct vm *vm)
 	boot_close(&vm->boot);
 	if (vm->done_fd >= 0)
 		close(vm->done_fd);
+	run_control_destroy(vm->run);
+	debug_destroy(vm->debug);
 	pthread_cond_destroy(&vm->sleep_cond);
 	pthread_mutex_destroy(&vm->sleep_lock);
 	free(vm);

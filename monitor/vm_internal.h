@@ -9,7 +9,7 @@
 #include <stdatomic.h>
 
 /* Why a run of guest code came back; the values are the translator's. */
-enum run_exit { RUN_KICK, RUN_HALT, RUN_SHUTDOWN, RUN_ERROR };
+enum run_exit { RUN_KICK, RUN_HALT, RUN_SHUTDOWN, RUN_ERROR, RUN_DEBUG };
 
 /*
  * A way to run guest code. `thread_init` and `run` are called on the vCPU thread, `kick` on any
@@ -24,11 +24,14 @@ struct accel {
 	void (*kick)(void *);
 	void (*flush)(void *);
 	void (*stats)(void *, FILE *);
+	/* Stop (RUN_DEBUG) before the instruction at any of these linear addresses, ascending; outside `run`. Null: it cannot,
+	 * debug.c runs the guest while there are any. */
+	void (*set_breakpoints)(void *, const uint32_t *lin, unsigned n);
 };
 extern const struct accel accel_interp, accel_dbt;
 
 /* Requests to the vCPU thread. */
-enum { REQUEST_RESET = 1, REQUEST_SHUTDOWN = 2, REQUEST_QUIT = 4 };
+enum { REQUEST_RESET = 1, REQUEST_SHUTDOWN = 2, REQUEST_QUIT = 4, REQUEST_WORK = 8 };
 
 struct vm {
 	struct options options;
@@ -46,6 +49,8 @@ struct vm {
 		*opened[2 * (OPTIONS_MAX_SERIAL + 1)]; /* everything to start and close, in order */
 	unsigned opened_count;
 
+	struct run_control *run;
+	struct debug *debug;
 	pthread_t thread;
 	bool thread_running, machine_running;
 	atomic_uint requests;
@@ -67,6 +72,18 @@ void vm_request(struct vm *, unsigned request, int exit_code);
 void *vcpu_main(void *vm);
 /* Something may have happened that the vCPU must look at; any thread. */
 void vcpu_kick(struct vm *);
+
+/* debug.c */
+struct debug *debug_create(void);
+void debug_destroy(struct debug *);
+/* Must the guest run instruction by instruction now? Then by debug_run instead of the accelerator. */
+bool debug_active(struct vm *);
+enum run_exit debug_run(struct vm *);
+/* The accelerator stopped at a breakpoint. */
+void debug_stopped(struct vm *);
+
+/* interp.c: take an NMI or an interrupt if one may be taken here; true: one was delivered. */
+bool vm_take_event(struct vm *);
 
 /* bus.c: the processor's side of the machine */
 extern const struct cpu_ops vm_cpu_ops;

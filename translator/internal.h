@@ -220,6 +220,8 @@ struct tc {
 	pid_t tid;
 	void *altstack;
 	struct lockstep *lockstep;
+	uint32_t *breakpoint;   /* linear addresses, ascending */
+	unsigned breakpoints;
 	bool failed;
 };
 
@@ -295,6 +297,10 @@ void gear_tick(struct tc *);    /* an interrupt was taken from user code */
 void gear_callout(struct tc *); /* look-up code made a callout */
 void gear_fault(struct tc *);   /* a user window was filled */
 void gear_reset(struct tc *, unsigned space);
+
+/* ---- breakpoint.c ---- */
+/* Is there one in [lin, lin + len)? len > 0. */
+bool breakpoint_in(const struct tc *, uint32_t lin, uint32_t len);
 
 /* ---- translate.c ---- */
 /* Translate at lin (already fetched as gpa). 0 when the first instruction must be interpreted instead. */

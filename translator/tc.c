@@ -85,6 +85,7 @@ void tc_destroy(struct tc *tc)
 	smc_destroy(tc);
 	ibtc_destroy(tc);
 	cache_destroy(tc);
+	free(tc->breakpoint);
 	free(tc);
 }
 
@@ -285,6 +286,7 @@ enum tc_exit tc_run(struct tc *tc)
 	struct cpu *c = tc->cpu;
 
 	tc->x.window = 0; /* GS is set anew: another VM may have run on this thread */
+	tc->last_exit = 0; /* a debugger may have moved the guest since */
 	for (;;) {
 		if (atomic_load_explicit(&tc->x.kick, memory_order_relaxed)) {
 			atomic_store(&tc->x.kick, 0);
@@ -301,6 +303,8 @@ enum tc_exit tc_run(struct tc *tc)
 			return TC_EXIT_SHUTDOWN;
 		if (c->halted)
 			return TC_EXIT_HALT;
+		if (tc->breakpoints && breakpoint_in(tc, (uint32_t)(c->seg[S_CS].base + c->rip), 1))
+			return TC_EXIT_DEBUG;
 		dispatch(tc);
 	}
 }

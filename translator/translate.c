@@ -132,7 +132,7 @@ static bool plan(struct tu *u)
 		const uint8_t *bytes = page + off;
 		bool ok;
 
-		if (off >= room)
+		if (off >= room || (u->n && breakpoint_in(u->tc, eip, 1)))
 			break;
 		max = room - off < 15 ? room - off : 15;
 		ok = decode(t, bytes, max, eip);

@@ -39,6 +39,7 @@ enum tc_exit {
 	TC_EXIT_KICK,     /* tc_kick was called: look around, call again */
 	TC_EXIT_HALT,     /* the guest executed HLT and nothing is pending */
 	TC_EXIT_SHUTDOWN, /* triple fault */
+	TC_EXIT_DEBUG,    /* before an instruction at a breakpoint */
 	TC_EXIT_ERROR,    /* the host failed or lockstep found a difference; reported already */
 };
 
@@ -52,6 +53,13 @@ enum tc_exit tc_run(struct tc *);
 
 /* Have a running tc_run come back to a block boundary soon and look at interrupts and requests. Any thread. */
 void tc_kick(struct tc *);
+
+/*
+ * tc_run returns TC_EXIT_DEBUG before it executes the instruction at one of these linear addresses (ascending), also when it
+ * starts there. Translations end before them and those that contain them are dropped: other code runs as before. vCPU
+ * thread, not inside tc_run. n = 0: none any more. False: no memory, nothing changed.
+ */
+bool tc_set_breakpoints(struct tc *, const uint32_t *lin, unsigned n);
 
 /* Forget all translations (reset). vCPU thread, not inside tc_run. */
 void tc_flush(struct tc *);
