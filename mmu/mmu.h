@@ -15,6 +15,8 @@
 #include "cpu/cpu.h"
 #include "cpu/types.h"
 
+#include <stdio.h>
+
 /* ======================= guest physical map (physmap.c) ======================= */
 
 struct physmap;
@@ -161,6 +163,13 @@ void mmu_invlpg(struct mmu *, gva_t);
  */
 MUST_USE enum outcome mmu_track_code(struct mmu *, bool user, gva_t, gpa_t *);
 
+/*
+ * The same two answers as mmu_window_base/mmu_space and mmu_track_code, when they are known already; false: ask those.
+ * Use general registers only and have no side effects (lean.c).
+ */
+bool mmu_lean_space(const struct mmu *, bool user, hva_t *base, unsigned *space);
+bool mmu_lean_code(const struct mmu *, bool user, gva_t, gpa_t *);
+
 /* ---- software TLB (softtlb.c): interpreter, callouts, and the look-up form ---- */
 
 /*
@@ -192,6 +201,13 @@ struct mmu *mmu_of(struct cpu *);
 /* Debugger access by guest-virtual address, no side effects, no faults: bytes transferred. */
 unsigned mmu_peek(struct mmu *, gva_t, void *, unsigned len);
 unsigned mmu_poke(struct mmu *, gva_t, const void *, unsigned len);
+
+/* ---- for the debug monitor (view.c); vCPU thread, nothing changes ---- */
+void physmap_print(const struct physmap *, FILE *);
+void mmu_print_mem(const struct cpu *, struct physmap *, FILE *); /* QEMU's info mem */
+void mmu_print_tlb(const struct cpu *, struct physmap *, FILE *); /* QEMU's info tlb */
+void mmu_print_windows(const struct mmu *, FILE *);
+void mmu_print_snapshots(const struct mmu *, FILE *);
 
 /* ---- statistics ---- */
 #define MMU_STATS(X) \

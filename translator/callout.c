@@ -78,8 +78,3 @@ uint32_t callout_check(struct tcx *x)
 	ccf_drop(tc, x->arg);
 	return 1;
 }
-
-uint32_t callout_segload(struct tcx *x)
-{
-	return callout_interp(x);
-}

@@ -34,6 +34,11 @@ enum action {
 	ACT_RDTSC,
 	ACT_MOV,   /* IDENT unless a segment or control register is meant */
 	ACT_XLAT,
+	ACT_POPF,
+	ACT_IRET,
+	ACT_INT,
+	ACT_SYSENTER,
+	ACT_SYSEXIT,
 	ACT_LEAVE_TC, /* interpreted, and never followed by the next instruction */
 };
 

@@ -18,7 +18,7 @@
 	.text
 	.intel_syntax noprefix
 
-	/* Guest registers to memory, host stack back. Clobbers r8. */
+	/* Guest registers and flags to memory, host stack back; vector state stays. Clobbers r8. */
 	.macro SAVE_GUEST
 	mov [r15 + CPU_GPR + 0], eax
 	mov [r15 + CPU_GPR + 8], ecx
@@ -36,6 +36,13 @@
 	or r8d, 2
 	mov [r15 + CPU_EFLAGS], r8d
 	cld
+	.endm
+
+	/*
+	 * Vector state to memory, the host's rounding and masks back. x87 is left as it is: no C code here
+	 * uses it.
+	 */
+	.macro SAVE_VECTOR
 	mov r8, [r14 + TCX_FX]
 	fxsave [r8]
 	ldmxcsr host_mxcsr[rip]
@@ -57,6 +64,8 @@ tc_enter:
 tc_resume:
 	mov r8, [r14 + TCX_FX]
 	fxrstor [r8]
+	/* from here also with vector state that has never been saved; an abort must save it */
+tc_resume_lean:
 	mov r8d, [r15 + CPU_EFLAGS]
 	mov [r14 + TCX_TMP], r8d
 	.globl tc_enter_check
@@ -92,7 +101,7 @@ tc_enter_abort:
 	mov [r15 + CPU_EFLAGS], eax
 	mov dword ptr [r14 + TCX_REASON], LEAVE_ABORT
 	cld
-	ldmxcsr host_mxcsr[rip]
+	SAVE_VECTOR
 	jmp leave_saved
 
 	/* Direct exit; r9d = exit id. */
@@ -100,14 +109,21 @@ tc_enter_abort:
 tc_stub_exit:
 	mov dword ptr [r14 + TCX_REASON], LEAVE_EXIT
 	mov [r14 + TCX_ARG], r9d
-	jmp leave
+	jmp try_lean
 
 	/* Indirect look-up missed; r8d = target. */
 	.globl tc_stub_miss
 tc_stub_miss:
 	mov [r15 + CPU_RIP], r8
 	mov dword ptr [r14 + TCX_REASON], LEAVE_MISS
-	jmp leave
+try_lean:
+	SAVE_GUEST
+	mov rdi, r14
+	call lean_exit
+	test rax, rax
+	jz leave_vector
+	mov [r14 + TCX_TARGET], rax
+	jmp tc_resume_lean
 
 	/* Back to the dispatcher at r8d. */
 	.globl tc_stub_leave
@@ -122,8 +138,9 @@ tc_fault_leave:
 	mov dword ptr [r14 + TCX_REASON], LEAVE_FAULT
 leave:
 	SAVE_GUEST
+leave_vector:
+	SAVE_VECTOR
 leave_saved:
-	fninit
 	add rsp, 8
 	pop r15
 	pop r14
@@ -146,6 +163,7 @@ leave_saved:
 	mov [r14 + TCX_TARGET], r9
 	mov [r14 + TCX_ARG], r10d
 	SAVE_GUEST
+	SAVE_VECTOR
 	mov rdi, r14
 	call \function
 	test eax, eax
@@ -157,7 +175,38 @@ leave_saved:
 
 	CALLOUT tc_stub_interp, callout_interp
 	CALLOUT tc_stub_check, callout_check
-	CALLOUT tc_stub_segload, callout_segload
+
+	/*
+	 * System instructions: as a callout, with what is asked in r11d. The lean function answers LEAN_NO (do the whole callout),
+	 * LEAN_LEAVE, or where to go on.
+	 */
+	.globl tc_stub_system
+	.type tc_stub_system, @function
+tc_stub_system:
+	mov [r15 + CPU_RIP], r8
+	mov [r14 + TCX_TARGET], r9
+	mov [r14 + TCX_ARG], r10d
+	mov [r14 + TCX_OP], r11d
+	SAVE_GUEST
+	mov rdi, r14
+	call lean_system
+	cmp rax, LEAN_LEAVE
+	jb system_in_full
+	je system_leave
+	mov [r14 + TCX_TARGET], rax
+	jmp tc_resume_lean
+system_leave:
+	mov dword ptr [r14 + TCX_REASON], LEAVE_CALLOUT
+	jmp leave_vector
+system_in_full:
+	SAVE_VECTOR
+	mov rdi, r14
+	call callout_interp
+	test eax, eax
+	jz tc_resume
+	mov dword ptr [r14 + TCX_REASON], LEAVE_CALLOUT
+	jmp leave_saved
+	.size tc_stub_system, . - tc_stub_system
 
 	.section .rodata
 	.balign 4

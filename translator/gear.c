@@ -37,11 +37,11 @@ static void promote(struct tc *tc, struct gear *g)
 	tc->stats.promotions++;
 }
 
-uint32_t gear_mode(struct tc *tc)
+uint32_t gear_mode(const struct tc *tc, unsigned space)
 {
 	if (tc->cpu->cpl != 3 || !tc->lookup_possible || tc->config.lookup == TC_LOOKUP_OFF)
 		return 0;
-	return tc->config.lookup == TC_LOOKUP_ON || !current(tc)->window ? MODE_LOOKUP : 0;
+	return tc->config.lookup == TC_LOOKUP_ON || !tc->gear[space].window ? MODE_LOOKUP : 0;
 }
 
 void gear_tick(struct tc *tc)

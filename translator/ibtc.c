@@ -82,16 +82,11 @@ static struct ibtc *victim(struct tc *tc)
 	return best;
 }
 
+/* A new table, in place of the one that has been idle longest. */
 static struct ibtc *table_for(struct tc *tc, unsigned space, uint32_t mode)
 {
-	struct ibtc *t;
+	struct ibtc *t = victim(tc);
 
-	for (unsigned i = 0; i < IBTC_TABLES; i++) {
-		t = &tc->ibtc[i];
-		if (t->valid && t->space == space && t->mode == mode)
-			return t;
-	}
-	t = victim(tc);
 	if (!t->slot && !(t->slot = table_new(tc)))
 		return NULL;
 	clear(tc, t);
@@ -101,16 +96,46 @@ static struct ibtc *table_for(struct tc *tc, unsigned space, uint32_t mode)
 	return t;
 }
 
+static bool serves(const struct ibtc *t, unsigned space, uint32_t mode)
+{
+	return t && t->valid && t->space == space && t->mode == mode;
+}
+
+static struct ibtc *known(struct tc *tc, unsigned space, uint32_t mode)
+{
+	struct ibtc *t = tc->ibtc_last[!!(mode & MODE_USER)];
+
+	if (serves(t, space, mode))
+		return t;
+	for (unsigned i = 0; i < IBTC_TABLES; i++)
+		if (serves(&tc->ibtc[i], space, mode))
+			return &tc->ibtc[i];
+	return NULL;
+}
+
+static void use(struct tc *tc, struct ibtc *t)
+{
+	tc->ibtc_now = t;
+	if (t) {
+		tc->ibtc_last[!!(t->mode & MODE_USER)] = t;
+		t->used_at = ++tc->clock;
+	}
+	tc->x.ibtc = t && !tc->config.lockstep ? t->slot : tc->ibtc_miss;
+}
+
+bool ibtc_select_known(struct tc *tc, unsigned space, uint32_t mode)
+{
+	struct ibtc *t = known(tc, space, mode);
+
+	if (t)
+		use(tc, t);
+	return t;
+}
+
 void ibtc_select(struct tc *tc, unsigned space, uint32_t mode)
 {
-	struct ibtc *t = tc->ibtc_now;
-
-	if (!t || !t->valid || t->space != space || t->mode != mode)
-		t = table_for(tc, space, mode);
-	tc->ibtc_now = t;
-	if (t)
-		t->used_at = ++tc->clock;
-	tc->x.ibtc = t && !tc->config.lockstep ? t->slot : tc->ibtc_miss;
+	if (!ibtc_select_known(tc, space, mode))
+		use(tc, table_for(tc, space, mode));
 }
 
 static uintptr_t entry_of(struct tc *tc, const struct ccf *c)

@@ -136,13 +136,13 @@ struct tcx {
 	uint64_t window;    /* GS base as translated code has it */
 	uintptr_t *ibtc;    /* R13 on entry */
 	uint32_t reason, arg;
-	const void *stub_exit, *stub_miss, *stub_interp, *stub_leave, *stub_check, *stub_segload;
+	const void *stub_exit, *stub_miss, *stub_interp, *stub_leave, *stub_check, *stub_system;
 	uint64_t count;     /* guest instructions executed (with counting on) */
 	struct cpu *cpu;
 	struct cpu_fx *fx;
-	const void *callout_interp, *callout_check, *callout_segload;
 	void *tlb_read, *tlb_write;
 	uint64_t tmp;
+	uint32_t op; /* lean.h */
 	/* filled by the signal handler */
 	uint64_t fault_rip, fault_addr;
 	uint32_t fault_error, fault_signal;
@@ -207,6 +207,7 @@ struct tc {
 
 	struct ibtc ibtc[IBTC_TABLES];
 	struct ibtc *ibtc_now;
+	struct ibtc *ibtc_last[2]; /* of supervisor and user code */
 	uintptr_t *ibtc_miss;   /* a table that always misses */
 	int ibtc_fd;            /* its memory */
 	uint64_t clock;
@@ -214,6 +215,8 @@ struct tc {
 	uint32_t mode;          /* of the code being run */
 	struct gear gear[MMU_MAX_SPACES];
 	bool lookup_possible;
+	bool fsgsbase;
+	bool lean;              /* may the lean path be taken? */
 	uint32_t last_exit;     /* direct exit just taken, to be chained; 0: none */
 	bool changed;           /* CCFs were dropped: a callout may not return into the TC */
 	ccf_id interrupted;     /* CCF whose exits a kick has pointed at their stubs; 0: none */
@@ -232,7 +235,7 @@ static inline struct ccf *ccf_of(struct tc *tc, ccf_id id) { return &tc->ccf[id]
 /* Runs translated code at x->target until it leaves; x->reason says why. */
 void tc_enter(struct tcx *x);
 extern const char tc_stub_exit[], tc_stub_miss[], tc_stub_interp[], tc_stub_leave[], tc_stub_check[];
-extern const char tc_stub_segload[];
+extern const char tc_stub_system[];
 extern const char tc_enter_check[], tc_enter_end[], tc_enter_abort[], tc_fault_leave[];
 
 /* ---- cache.c ---- */
@@ -268,6 +271,8 @@ void chain_restore(struct tc *, ccf_id);
 bool ibtc_create(struct tc *, char *err, size_t errlen);
 void ibtc_destroy(struct tc *);
 void ibtc_select(struct tc *, unsigned space, uint32_t mode);
+/* The same when the table exists; false: it does not. */
+bool ibtc_select_known(struct tc *, unsigned space, uint32_t mode);
 ccf_id ibtc_get(struct tc *, uint32_t lin);
 void ibtc_put(struct tc *, ccf_id);
 void ibtc_forget_ccf(struct tc *, ccf_id);
@@ -290,9 +295,18 @@ void smc_space_recycled(void *ctx, unsigned space);
 enum form hint_form(const struct tc *, uint32_t lin);
 void hint_set(struct tc *, uint32_t lin, enum form);
 
+/* ---- window.c ---- */
+void window_init(struct tc *);
+void window_set(struct tc *, bool user, uint64_t base);
+
+/* ---- lean.c, lean_system.c: called from enter.S; see there for what they answer ---- */
+uint64_t lean_exit(struct tcx *);
+uint64_t lean_system(struct tcx *);
+uint64_t lean_continue(struct tc *);
+
 /* ---- gear.c ---- */
 /* MODE_LOOKUP when the current user code runs in that form, else 0. */
-uint32_t gear_mode(struct tc *);
+uint32_t gear_mode(const struct tc *, unsigned space);
 void gear_tick(struct tc *);    /* an interrupt was taken from user code */
 void gear_callout(struct tc *); /* look-up code made a callout */
 void gear_fault(struct tc *);   /* a user window was filled */
@@ -318,7 +332,6 @@ bool fault_handle(struct tc *);
 /* ---- callout.c ---- */
 uint32_t callout_interp(struct tcx *);
 uint32_t callout_check(struct tcx *);
-uint32_t callout_segload(struct tcx *);
 /* Interpret one instruction at cpu->rip and deliver what comes of it. */
 void interpret_here(struct tc *);
 

@@ -32,16 +32,14 @@
 #define TCX_STUB_INTERP 64
 #define TCX_STUB_LEAVE 72
 #define TCX_STUB_CHECK 80
-#define TCX_STUB_SEGLOAD 88
+#define TCX_STUB_SYSTEM 88
 #define TCX_COUNT 96
 #define TCX_CPU 104
 #define TCX_FX 112
-#define TCX_CALLOUT_INTERP 120
-#define TCX_CALLOUT_CHECK 128
-#define TCX_CALLOUT_SEGLOAD 136
-#define TCX_TLB_READ 144
-#define TCX_TLB_WRITE 152
-#define TCX_TMP 160
+#define TCX_TLB_READ 120
+#define TCX_TLB_WRITE 128
+#define TCX_TMP 136
+#define TCX_OP 144
 
 /* why translated code came back (TCX_REASON) */
 #define LEAVE_EXIT 1    /* direct exit; TCX_ARG = exit id */
@@ -50,5 +48,9 @@
 #define LEAVE_FAULT 4   /* host fault in translated code */
 #define LEAVE_ABORT 5   /* kicked before translated code was entered */
 #define LEAVE_STOP 6    /* translated code asks for the dispatcher at cpu->rip */
+
+/* answers of the lean path (lean.c) that are no address */
+#define LEAN_NO 0
+#define LEAN_LEAVE 1
 
 #endif

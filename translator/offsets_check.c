@@ -29,13 +29,14 @@ CHECK(TCX_STUB_MISS, struct tcx, stub_miss);
 CHECK(TCX_STUB_INTERP, struct tcx, stub_interp);
 CHECK(TCX_STUB_LEAVE, struct tcx, stub_leave);
 CHECK(TCX_STUB_CHECK, struct tcx, stub_check);
-CHECK(TCX_STUB_SEGLOAD, struct tcx, stub_segload);
+CHECK(TCX_STUB_SYSTEM, struct tcx, stub_system);
 CHECK(TCX_COUNT, struct tcx, count);
 CHECK(TCX_CPU, struct tcx, cpu);
 CHECK(TCX_FX, struct tcx, fx);
 CHECK(TCX_TLB_READ, struct tcx, tlb_read);
 CHECK(TCX_TLB_WRITE, struct tcx, tlb_write);
 CHECK(TCX_TMP, struct tcx, tmp);
+CHECK(TCX_OP, struct tcx, op);
 
 /* xl_lookup.c computes entry addresses as base + index * 16. */
 _Static_assert(sizeof(struct softtlb_entry) == 16, "software TLB entries are 16 bytes");

@@ -9,12 +9,9 @@
 #include "translator/lockstep.h"
 #include "translator/tu.h"
 
-#include <asm/prctl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 /* ---------------------------------- life cycle ---------------------------------- */
@@ -26,7 +23,7 @@ static void set_stubs(struct tcx *x)
 	x->stub_interp = tc_stub_interp;
 	x->stub_leave = tc_stub_leave;
 	x->stub_check = tc_stub_check;
-	x->stub_segload = tc_stub_segload;
+	x->stub_system = tc_stub_system;
 }
 
 static bool create_parts(struct tc *tc, char *err, size_t errlen)
@@ -67,6 +64,8 @@ struct tc *tc_create(const struct tc_config *config, struct cpu *cpu, struct mmu
 	tc->x.fx = &cpu->fx;
 	tc->x.tc = tc;
 	tc->lookup_possible = xl_lookup_possible();
+	tc->lean = !tc->config.lockstep;
+	window_init(tc);
 	set_stubs(&tc->x);
 	decode_init();
 	if (!create_parts(tc, err, errlen)) {
@@ -106,31 +105,11 @@ void tc_flush(struct tc *tc)
 
 /* ---------------------------------- windows ---------------------------------- */
 
-#define HWCAP2_FSGSBASE_BIT (1 << 1)
-
-static void write_gs_base(uint64_t base)
-{
-	static int instruction = -1;
-
-	if (instruction < 0)
-		instruction = (getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT) != 0;
-	if (instruction)
-		__asm__ volatile("wrgsbase %0" : : "r"(base));
-	else
-		syscall(SYS_arch_prctl, ARCH_SET_GS, base);
-}
-
 static void select_window(struct tc *tc)
 {
 	bool user = tc->mode & MODE_USER;
-	uint64_t base = mmu_window_base(tc->mmu, user).v;
 
-	if (base != tc->x.window) {
-		tc->x.window = base;
-		write_gs_base(base);
-		tc->x.tlb_read = mmu_softtlb(tc->mmu, user)->read;
-		tc->x.tlb_write = mmu_softtlb(tc->mmu, user)->write;
-	}
+	window_set(tc, user, mmu_window_base(tc->mmu, user).v);
 	ibtc_select(tc, mmu_space(tc->mmu, user), tc->mode);
 }
 
@@ -251,7 +230,9 @@ static void dispatch(struct tc *tc)
 	ccf_id id;
 
 	tc->stats.dispatches++;
-	tc->mode = mode_of(tc->cpu) | gear_mode(tc);
+	tc->mode = mode_of(tc->cpu);
+	if (tc->mode & MODE_USER)
+		tc->mode |= gear_mode(tc, mmu_space(tc->mmu, true));
 	if (must_step(tc)) {
 		tc->last_exit = 0;
 		cpu_step(tc->cpu);

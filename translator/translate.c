@@ -26,6 +26,9 @@ static const struct {
 	[ACT_STRING] = {xl_string, false}, [ACT_CLI] = {xl_cli, false},
 	[ACT_STI] = {xl_sti, false},     [ACT_RDTSC] = {xl_rdtsc, false},
 	[ACT_MOV] = {xl_mov, false},     [ACT_XLAT] = {xl_xlat, false},
+	[ACT_POPF] = {xl_popf, false},   [ACT_IRET] = {xl_iret, true},
+	[ACT_INT] = {xl_int, true},      [ACT_SYSENTER] = {xl_sysenter, true},
+	[ACT_SYSEXIT] = {xl_sysexit, true},
 	[ACT_LEAVE_TC] = {NULL, true},   [ACT_NOP] = {NULL, false},
 };
 

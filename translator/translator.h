@@ -75,6 +75,8 @@ void tc_flush(struct tc *);
 	X(evictions, "blocks evicted for room") \
 	X(chains, "exits chained") \
 	X(dispatches, "returns to the dispatcher") \
+	X(lean, "of them without saving vector state") \
+	X(lean_system, "system instructions done so") \
 	X(lookup_misses, "indirect look-up misses") \
 	X(callouts, "generic callouts") \
 	X(interpreted, "instructions interpreted") \

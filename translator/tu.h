@@ -40,6 +40,7 @@ xl_fn xl_push, xl_pop, xl_pusha, xl_popa, xl_leave, xl_pushf;
 xl_fn xl_call, xl_jmp, xl_ret, xl_jcc, xl_loop;
 xl_fn xl_string;
 xl_fn xl_cli, xl_sti, xl_rdtsc;
+xl_fn xl_mov_to_segment, xl_pop_segment, xl_popf, xl_iret, xl_int, xl_sysenter, xl_sysexit;
 
 /* Interpret this instruction, then go on behind it: at the place that emit_patch32(result) is given. */
 size_t xl_interpret(struct tu *, const struct tinsn *);

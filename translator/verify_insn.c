@@ -172,7 +172,7 @@ static const char *indirect_jump(const cs_insn *in, struct vinsn *v)
 	} stubs[] = {
 		{TCX_STUB_EXIT, K_JUMP_EXIT},      {TCX_STUB_MISS, K_JUMP_MISS},
 		{TCX_STUB_LEAVE, K_JUMP_LEAVE},    {TCX_STUB_INTERP, K_JUMP_CALLOUT},
-		{TCX_STUB_CHECK, K_JUMP_CALLOUT},  {TCX_STUB_SEGLOAD, K_JUMP_CALLOUT},
+		{TCX_STUB_CHECK, K_JUMP_CALLOUT},  {TCX_STUB_SYSTEM, K_JUMP_CALLOUT},
 	};
 	const x86_op_mem *m = mem_operand(in, 0);
 

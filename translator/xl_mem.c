@@ -246,8 +246,10 @@ bool xl_mov(struct tu *u, const struct tinsn *t)
 {
 	uint8_t op = t->z.opcode;
 
-	if (t->z.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT || op == 0x8e)
-		return false; /* control, debug and segment registers */
+	if (t->z.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT)
+		return false; /* control and debug registers */
+	if (op == 0x8e)
+		return xl_mov_to_segment(u, t);
 	if (op == 0x8c)
 		return read_segment(u, t);
 	return xl_ident(u, t);

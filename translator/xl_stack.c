@@ -116,8 +116,10 @@ bool xl_pop(struct tu *u, const struct tinsn *t)
 {
 	uint8_t op = t->z.opcode;
 
-	if (!xl_stack_flat(u) || t->z.opcode_map == ZYDIS_OPCODE_MAP_0F || op < 0x40)
-		return false; /* segment registers: interpreter */
+	if (!xl_stack_flat(u))
+		return false;
+	if (t->z.opcode_map == ZYDIS_OPCODE_MAP_0F || op < 0x40)
+		return xl_pop_segment(u, t);
 	if (t->has_mem)
 		return pop_mem(u, t);
 	return pop_reg(u, t, op == 0x8f ? t->z.raw.modrm.rm : op & 7);

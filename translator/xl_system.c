@@ -4,6 +4,7 @@
  * IF is bit 9 of cpu->eflags; TF, IOPL and NT share its byte, are part of the mode, and the bits in it that belong to
  * the host's RFLAGS (DF, OF) are zero while translated code runs. So CLI and STI are one byte store of a constant.
  */
+#include "translator/lean.h"
 #include "translator/tu.h"
 
 static uint8_t flags_byte1(const struct tu *u, bool interrupts)
@@ -57,5 +58,78 @@ bool xl_rdtsc(struct tu *u, const struct tinsn *t)
 	emit_rm(&u->e, 0x89 | X_W, H_R8, tcx_mem(TCX_TMP));
 	emit_load32(&u->e, H_RAX, tcx_mem(TCX_TMP));
 	emit_load32(&u->e, H_RDX, tcx_mem(TCX_TMP + 4));
+	return true;
+}
+
+/* ---------------------------------- by the lean path ---------------------------------- */
+
+/* The word that says what to do goes in R11; else as xl_interpret. */
+static bool lean(struct tu *u, const struct tinsn *t, uint32_t word)
+{
+	size_t back;
+
+	emit_imm32(&u->e, H_R11, word);
+	emit_imm32(&u->e, H_R8, t->eip);
+	back = emit_lea_rip(&u->e, H_R9);
+	emit_imm32(&u->e, H_R10, t->next);
+	emit_jmp_mem(&u->e, tcx_mem(TCX_STUB_SYSTEM));
+	emit_patch32(&u->e, back, u->e.len);
+	return true;
+}
+
+static bool data_segment(unsigned seg)
+{
+	return seg == S_ES || seg == S_DS || seg == S_FS || seg == S_GS;
+}
+
+bool xl_mov_to_segment(struct tu *u, const struct tinsn *t)
+{
+	if (t->has_mem || !data_segment(t->z.raw.modrm.reg))
+		return false;
+	return lean(u, t, LEAN_WORD(LEAN_MOV_SEG, t->z.raw.modrm.reg, t->z.raw.modrm.rm));
+}
+
+bool xl_pop_segment(struct tu *u, const struct tinsn *t)
+{
+	unsigned seg = t->z.opcode >> 3; /* 07 ES, 17 SS, 1F DS */
+
+	if (t->z.opcode_map == ZYDIS_OPCODE_MAP_0F)
+		seg = t->z.opcode < 0xa8 ? S_FS : S_GS;
+	if (tinsn_op16(t) || !data_segment(seg))
+		return false;
+	return lean(u, t, LEAN_WORD(LEAN_POP_SEG, seg, 0));
+}
+
+bool xl_popf(struct tu *u, const struct tinsn *t)
+{
+	return xl_stack_flat(u) && lean(u, t, LEAN_WORD(LEAN_POPF, 0, 0));
+}
+
+bool xl_iret(struct tu *u, const struct tinsn *t)
+{
+	if (!xl_stack_flat(u) || !lean(u, t, LEAN_WORD(LEAN_IRET, 0, 0)))
+		return false;
+	xl_leave_tc(u, t->next);
+	return true;
+}
+
+bool xl_int(struct tu *u, const struct tinsn *t)
+{
+	lean(u, t, LEAN_WORD(LEAN_INT, t->z.raw.imm[0].value.u & 0xff, 0));
+	xl_leave_tc(u, t->next);
+	return true;
+}
+
+bool xl_sysenter(struct tu *u, const struct tinsn *t)
+{
+	lean(u, t, LEAN_WORD(LEAN_SYSENTER, 0, 0));
+	xl_leave_tc(u, t->next);
+	return true;
+}
+
+bool xl_sysexit(struct tu *u, const struct tinsn *t)
+{
+	lean(u, t, LEAN_WORD(LEAN_SYSEXIT, 0, 0));
+	xl_leave_tc(u, t->next);
 	return true;
 }

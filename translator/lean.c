@@ -1,0 +1,90 @@
+/*
+ * The lean path: from translated code to C and back without saving vector state.
+ *
+ * Saving and restoring x87 and SSE state costs more than most of what the dispatcher does. So exits and system instructions first
+ * come here, with the guest's vector registers still live: these functions, and all that they call, are built to use general
+ * registers only (CMakeLists.txt) and call no library. What they cannot do, they leave to the full path, which
+ * starts over from the same state:
+ *
+ *   LEAN_NO      nothing was done: take the full path
+ *   LEAN_LEAVE   done, but the dispatcher must see to what comes next
+ *   else         the host address to continue at
+ */
+#include "translator/internal.h"
+
+/* Does the next instruction need the dispatcher's attention? (tc.c: must_step, deliver_interrupts) */
+static bool disturbed(const struct tc *tc)
+{
+	const struct cpu *c = tc->cpu;
+
+	return c->pending_db || c->shadow || (c->eflags & FL_TF) || tc->failed ||
+	       (tc->x.intr_wait && (c->eflags & FL_IF));
+}
+
+static bool enter_mode(struct tc *tc)
+{
+	uint32_t mode = mode_of(tc->cpu);
+	unsigned space;
+	hva_t base;
+
+	if ((mode & MODE_INTERPRET) || !mmu_lean_space(tc->mmu, mode & MODE_USER, &base, &space))
+		return false;
+	mode |= gear_mode(tc, space);
+	tc->mode = mode;
+	window_set(tc, mode & MODE_USER, base.v);
+	return ibtc_select_known(tc, space, mode);
+}
+
+static ccf_id find_known(struct tc *tc, uint32_t lin)
+{
+	ccf_id id = ibtc_get(tc, lin);
+	gpa_t at;
+
+	if (id || !mmu_lean_code(tc->mmu, tc->mode & MODE_USER, gva(lin), &at))
+		return id;
+	id = ccf_find(tc, lin, tc->mode, at.v);
+	/* the second page of one that spans two may not be tracked in this space */
+	if (!id || (ccf_of(tc, id)->flags & CCF_CROSSING))
+		return 0;
+	ibtc_put(tc, id);
+	return id;
+}
+
+/* Continue at cpu->rip in the present mode; `exit` is chained to it when it is not 0. */
+static uint64_t proceed(struct tc *tc, uint32_t exit)
+{
+	uint32_t lin = (uint32_t)tc->cpu->rip;
+	ccf_id id = find_known(tc, lin);
+
+	if (!id)
+		return LEAN_LEAVE;
+	if (exit)
+		chain_link(tc, exit, id);
+	tc->stats.lean++;
+	return (uint64_t)tc_rx(tc, ccf_of(tc, id)->host);
+}
+
+/* A direct exit or an indirect miss: the mode is the same. */
+uint64_t lean_exit(struct tcx *x)
+{
+	struct tc *tc = x->tc;
+	uint32_t exit = 0;
+	uint64_t to;
+
+	if (!tc->lean || tc->interrupted)
+		return LEAN_NO;
+	if (x->reason == LEAVE_EXIT) {
+		exit = x->arg;
+		tc->cpu->rip = ccf_of(tc, exit_ccf(exit))->exit[exit_index(exit)].target;
+	}
+	to = proceed(tc, exit);
+	return to == LEAN_LEAVE ? LEAN_NO : to;
+}
+
+/* After a system instruction: the mode may be another. */
+uint64_t lean_continue(struct tc *tc)
+{
+	if (tc->interrupted || disturbed(tc) || !enter_mode(tc))
+		return LEAN_LEAVE;
+	return proceed(tc, 0);
+}

@@ -1,0 +1,375 @@
+/*
+ * System instructions that kernels live by, in their common case: the path into the kernel and out of it. Everything else, and
+ * every fault, is the interpreter's: each function first reads and checks all it needs and changes nothing, then
+ * commits and cannot fail. Descriptor tables, the TSS and the kernel's stack are reached through the software TLB; a miss is
+ * for the interpreter too, which fills it.
+ *
+ * Protected mode, 32-bit flat code and stack, no virtual-8086 mode: the translator asks for no other (xl_system.c).
+ */
+#include "translator/lean.h"
+
+#include <string.h>
+
+/* ---------------------------------- guest memory ---------------------------------- */
+
+/* Host address of [lin, lin + len) for supervisor access, or null. */
+static void *at(const struct tc *tc, uint32_t lin, unsigned len, bool write)
+{
+	struct softtlb *tlb = mmu_softtlb(tc->mmu, false);
+	const struct softtlb_entry *e =
+		&(write ? tlb->write : tlb->read)[(lin >> PAGE_SHIFT) & (SOFTTLB_SIZE - 1)];
+
+	if (e->tag != (lin & ~(uint32_t)PAGE_MASK) || (lin & PAGE_MASK) + len > PAGE_SIZE)
+		return NULL;
+	return (void *)(uintptr_t)(e->delta + lin);
+}
+
+static bool read32(const struct tc *tc, uint32_t lin, uint32_t *value)
+{
+	const void *p = at(tc, lin, 4, false);
+
+	if (p)
+		memcpy(value, p, 4);
+	return p;
+}
+
+/* ---------------------------------- descriptors ---------------------------------- */
+
+struct desc {
+	uint32_t lo, hi;
+};
+
+/* A GDT entry; the LDT is left to the interpreter. */
+static bool gdt_entry(const struct tc *tc, uint16_t sel, struct desc *d)
+{
+	uint32_t off = sel & ~7u;
+	const void *p;
+
+	if ((sel & 4) || off + 7 > tc->cpu->gdtr.limit)
+		return false;
+	p = at(tc, (uint32_t)tc->cpu->gdtr.base + off, 8, false);
+	if (p)
+		memcpy(d, p, 8);
+	return p;
+}
+
+static uint16_t attr_of(const struct desc *d)
+{
+	return (uint16_t)(((d->hi >> 8) & 0xff) | ((d->hi >> 20) & 0xf) << 8);
+}
+
+static struct cpu_segment segment_of(const struct desc *d, uint16_t sel)
+{
+	struct cpu_segment s = {.sel = sel, .attr = attr_of(d)};
+	uint32_t limit = (d->lo & 0xffff) | (d->hi & 0xf0000);
+
+	s.base = (d->lo >> 16) | (d->hi & 0xff) << 16 | (d->hi & 0xff000000);
+	s.limit = s.attr & SEG_G ? limit << 12 | 0xfff : limit;
+	return s;
+}
+
+static unsigned dpl_of(uint16_t attr)
+{
+	return attr >> SEG_DPL_SHIFT & 3;
+}
+
+enum {
+	DATA_BITS = SEG_P | SEG_S | SEG_CODE | SEG_DOWN | SEG_WRITE | SEG_ACCESSED,
+	WRITABLE_DATA = SEG_P | SEG_S | SEG_WRITE | SEG_ACCESSED,
+	CODE_BITS = SEG_P | SEG_S | SEG_CODE | SEG_DOWN | SEG_ACCESSED,
+	PLAIN_CODE = SEG_P | SEG_S | SEG_CODE | SEG_ACCESSED, /* not conforming */
+};
+
+/* A flat segment of exactly this privilege, accessed already: `bits` & mask = want. */
+static bool flat_segment(const struct tc *tc, uint16_t sel, unsigned dpl, unsigned mask, unsigned want,
+			 struct cpu_segment *out)
+{
+	struct desc d;
+
+	if (!(sel & ~3u) || !gdt_entry(tc, sel, &d))
+		return false;
+	*out = segment_of(&d, sel);
+	return (out->attr & mask) == want && dpl_of(out->attr) == dpl && (out->attr & SEG_DB) &&
+	       out->base == 0 && out->limit == 0xffffffff;
+}
+
+/* ---------------------------------- segment loads ---------------------------------- */
+
+/* DS, ES, FS, GS with a null selector or writable data from the GDT. */
+static bool load_segment(struct tc *tc, unsigned seg, uint16_t sel)
+{
+	struct cpu *c = tc->cpu;
+	unsigned rpl = sel & 3, need = rpl > c->cpl ? rpl : c->cpl;
+	struct cpu_segment s;
+	struct desc d;
+
+	if (!(sel & ~3u)) {
+		c->seg[seg] = (struct cpu_segment){.sel = sel, .attr = SEG_NULL};
+		return true;
+	}
+	if (!gdt_entry(tc, sel, &d))
+		return false;
+	s = segment_of(&d, sel);
+	if ((s.attr & DATA_BITS) != WRITABLE_DATA || dpl_of(s.attr) < need)
+		return false;
+	c->seg[seg] = s;
+	return true;
+}
+
+/* Straight on when the mode is the same, else wherever the next instruction's code is. */
+static uint64_t next_insn(struct tc *tc)
+{
+	tc->cpu->rip = tc->x.arg;
+	if (mode_of(tc->cpu) == (tc->mode & ~(uint32_t)MODE_LOOKUP) && !tc->interrupted)
+		return tc->x.target;
+	return lean_continue(tc);
+}
+
+static uint64_t mov_segment(struct tc *tc, unsigned op)
+{
+	uint16_t sel = (uint16_t)tc->cpu->gpr[LEAN_REG(op)];
+
+	return load_segment(tc, LEAN_SEG(op), sel) ? next_insn(tc) : LEAN_NO;
+}
+
+static uint64_t pop_segment(struct tc *tc, unsigned op)
+{
+	struct cpu *c = tc->cpu;
+	uint32_t value;
+
+	if (c->cpl == 3 || !read32(tc, (uint32_t)c->gpr[R_ESP], &value) ||
+	    !load_segment(tc, LEAN_SEG(op), (uint16_t)value))
+		return LEAN_NO;
+	c->gpr[R_ESP] = (uint32_t)(c->gpr[R_ESP] + 4);
+	return next_insn(tc);
+}
+
+/* ---------------------------------- flags ---------------------------------- */
+
+enum { IRET_FLAGS = FL_ARITH | FL_IF | FL_DF | FL_IOPL | FL_RF | FL_AC | FL_ID };
+
+/* Flags that an IRET or POPF of ring 0 may load here; TF, NT and VM want the interpreter. */
+static bool plain_flags(uint32_t value)
+{
+	return !(value & (FL_TF | FL_NT | FL_VM));
+}
+
+static void set_flags(struct cpu *c, uint32_t value, uint32_t mask)
+{
+	c->eflags = (c->eflags & ~mask) | (value & mask) | FL_FIXED1;
+}
+
+static uint64_t popf(struct tc *tc, unsigned op)
+{
+	struct cpu *c = tc->cpu;
+	uint32_t value;
+
+	if (c->cpl || (c->eflags & FL_NT) || !read32(tc, (uint32_t)c->gpr[R_ESP], &value) ||
+	    !plain_flags(value) || ((value & FL_IF) && tc->x.intr_wait))
+		return LEAN_NO;
+	c->gpr[R_ESP] = (uint32_t)(c->gpr[R_ESP] + 4);
+	set_flags(c, value, IRET_FLAGS & ~(uint32_t)FL_RF);
+	return next_insn(tc);
+}
+
+/* ---------------------------------- IRET ---------------------------------- */
+
+struct iret_frame {
+	uint32_t eip, cs, eflags, esp, ss;
+};
+
+/* Leaving ring 0 nulls data segments that the outer ring may not use; that case is rare and not ours. */
+static bool segments_survive(const struct cpu *c)
+{
+	static const uint8_t data[] = {S_ES, S_DS, S_FS, S_GS};
+
+	for (unsigned i = 0; i < ARRAY_LEN(data); i++) {
+		uint16_t attr = c->seg[data[i]].attr;
+
+		if (!(attr & SEG_NULL) && ((attr & SEG_CODE) || dpl_of(attr) < 3))
+			return false;
+	}
+	return true;
+}
+
+static uint64_t iret_same(struct tc *tc, const struct iret_frame *f)
+{
+	struct cpu *c = tc->cpu;
+	struct cpu_segment cs;
+
+	if (!flat_segment(tc, (uint16_t)f->cs, 0, CODE_BITS, PLAIN_CODE, &cs))
+		return LEAN_NO;
+	c->seg[S_CS] = cs;
+	c->rip = f->eip;
+	c->gpr[R_ESP] = (uint32_t)(c->gpr[R_ESP] + 12);
+	set_flags(c, f->eflags, IRET_FLAGS);
+	c->nmi_block = 0;
+	return lean_continue(tc);
+}
+
+static uint64_t iret_outer(struct tc *tc, const struct iret_frame *f)
+{
+	struct cpu *c = tc->cpu;
+	struct cpu_segment cs, ss;
+
+	if ((f->ss & 3) != 3 || !segments_survive(c) ||
+	    !flat_segment(tc, (uint16_t)f->cs, 3, CODE_BITS, PLAIN_CODE, &cs) ||
+	    !flat_segment(tc, (uint16_t)f->ss, 3, DATA_BITS, WRITABLE_DATA, &ss))
+		return LEAN_NO;
+	c->seg[S_CS] = cs;
+	c->seg[S_SS] = ss;
+	c->rip = f->eip;
+	c->gpr[R_ESP] = f->esp;
+	set_flags(c, f->eflags, IRET_FLAGS);
+	c->cpl = 3;
+	c->nmi_block = 0;
+	return lean_continue(tc);
+}
+
+static uint64_t iret(struct tc *tc, unsigned op)
+{
+	struct cpu *c = tc->cpu;
+	const struct iret_frame *p = at(tc, (uint32_t)c->gpr[R_ESP], sizeof(*p), false);
+	struct iret_frame f;
+
+	if (!p || c->cpl || (c->eflags & FL_NT))
+		return LEAN_NO;
+	memcpy(&f, p, sizeof(f));
+	if (!plain_flags(f.eflags))
+		return LEAN_NO;
+	if ((f.cs & 3) == 3)
+		return iret_outer(tc, &f);
+	return (f.cs & 3) == 0 ? iret_same(tc, &f) : LEAN_NO;
+}
+
+/* ---------------------------------- INT n ---------------------------------- */
+
+enum { GATE_INTERRUPT = 0x8e00, GATE_TRAP = 0x8f00, GATE_BITS = 0x9f00, TSS32_BUSY = 0xb };
+
+/* The gate's handler in ring 0, by a 32-bit interrupt or trap gate. */
+static bool int_handler(const struct tc *tc, unsigned vector, struct desc *gate, struct cpu_segment *cs)
+{
+	const struct cpu *c = tc->cpu;
+	const void *p;
+
+	if (vector * 8 + 7 > c->idtr.limit || !(p = at(tc, (uint32_t)c->idtr.base + vector * 8, 8, false)))
+		return false;
+	memcpy(gate, p, 8);
+	if (((gate->hi & GATE_BITS) != GATE_INTERRUPT && (gate->hi & GATE_BITS) != GATE_TRAP) ||
+	    (gate->hi >> 13 & 3) < c->cpl)
+		return false;
+	if (!flat_segment(tc, (uint16_t)(gate->lo >> 16), 0, CODE_BITS, PLAIN_CODE, cs))
+		return false;
+	cs->sel &= (uint16_t)~3u;
+	return true;
+}
+
+static bool ring0_stack(const struct tc *tc, struct cpu_segment *ss, uint32_t *esp)
+{
+	const struct cpu_segment *tr = &tc->cpu->seg[S_TR];
+	uint32_t sel;
+
+	if ((tr->attr & (SEG_NULL | SEG_S | SEG_TYPE)) != TSS32_BUSY || tr->limit < 11 ||
+	    !read32(tc, (uint32_t)tr->base + 4, esp) || !read32(tc, (uint32_t)tr->base + 8, &sel))
+		return false;
+	return (sel & 3) == 0 && flat_segment(tc, (uint16_t)sel, 0, DATA_BITS, WRITABLE_DATA, ss);
+}
+
+static uint64_t int_from_user(struct tc *tc, const struct desc *gate, const struct cpu_segment *cs)
+{
+	struct cpu *c = tc->cpu;
+	struct cpu_segment ss;
+	struct iret_frame f, *p;
+	uint32_t esp;
+
+	if (!ring0_stack(tc, &ss, &esp) || !(p = at(tc, esp - (uint32_t)sizeof(f), sizeof(f), true)))
+		return LEAN_NO;
+	f = (struct iret_frame){tc->x.arg, c->seg[S_CS].sel, c->eflags, (uint32_t)c->gpr[R_ESP],
+				c->seg[S_SS].sel};
+	memcpy(p, &f, sizeof(f));
+	c->seg[S_CS] = *cs;
+	c->seg[S_SS] = ss;
+	c->gpr[R_ESP] = esp - (uint32_t)sizeof(f);
+	c->cpl = 0;
+	c->rip = (gate->lo & 0xffff) | (gate->hi & 0xffff0000);
+	c->eflags &= ~(uint32_t)(FL_TF | FL_NT | FL_RF | FL_VM);
+	if ((gate->hi & GATE_BITS) == GATE_INTERRUPT)
+		c->eflags &= ~(uint32_t)FL_IF;
+	return lean_continue(tc);
+}
+
+static uint64_t int_n(struct tc *tc, unsigned op)
+{
+	struct cpu_segment cs;
+	struct desc gate;
+
+	if (tc->cpu->cpl != 3 || !int_handler(tc, LEAN_VECTOR(op), &gate, &cs))
+		return LEAN_NO;
+	return int_from_user(tc, &gate, &cs);
+}
+
+/* ---------------------------------- SYSENTER, SYSEXIT ---------------------------------- */
+
+static struct cpu_segment made_up(uint16_t sel, unsigned type, unsigned dpl)
+{
+	return (struct cpu_segment){
+		.sel = sel,
+		.limit = 0xffffffff,
+		.attr = (uint16_t)(SEG_P | SEG_S | SEG_DB | SEG_G | type | dpl << SEG_DPL_SHIFT),
+	};
+}
+
+static void made_up_segments(struct cpu *c, uint16_t cs, uint16_t ss, unsigned dpl)
+{
+	c->seg[S_CS] = made_up(cs, SEG_CODE | SEG_WRITE | SEG_ACCESSED, dpl);
+	c->seg[S_SS] = made_up(ss, SEG_WRITE | SEG_ACCESSED, dpl);
+	c->cpl = (uint8_t)dpl;
+}
+
+static uint64_t sysenter(struct tc *tc, unsigned op)
+{
+	struct cpu *c = tc->cpu;
+	uint16_t base = (uint16_t)(c->msr.sysenter_cs & 0xfffc);
+
+	if (!base)
+		return LEAN_NO;
+	made_up_segments(c, base, (uint16_t)(base + 8), 0);
+	c->eflags &= ~(uint32_t)(FL_VM | FL_IF | FL_RF);
+	c->gpr[R_ESP] = (uint32_t)c->msr.sysenter_esp;
+	c->rip = (uint32_t)c->msr.sysenter_eip;
+	return lean_continue(tc);
+}
+
+static uint64_t sysexit(struct tc *tc, unsigned op)
+{
+	struct cpu *c = tc->cpu;
+	uint16_t base = (uint16_t)(c->msr.sysenter_cs & 0xfffc);
+
+	if (!base || c->cpl)
+		return LEAN_NO;
+	made_up_segments(c, (uint16_t)(base + 16) | 3, (uint16_t)(base + 24) | 3, 3);
+	c->gpr[R_ESP] = (uint32_t)c->gpr[R_ECX];
+	c->rip = (uint32_t)c->gpr[R_EDX];
+	return lean_continue(tc);
+}
+
+/* ---------------------------------- entry ---------------------------------- */
+
+static uint64_t (*const operation[LEAN_OPS])(struct tc *, unsigned) = {
+	[LEAN_MOV_SEG] = mov_segment, [LEAN_POP_SEG] = pop_segment, [LEAN_POPF] = popf,
+	[LEAN_IRET] = iret,           [LEAN_INT] = int_n,           [LEAN_SYSENTER] = sysenter,
+	[LEAN_SYSEXIT] = sysexit,
+};
+
+uint64_t lean_system(struct tcx *x)
+{
+	struct tc *tc = x->tc;
+	uint64_t to;
+
+	if (!tc->lean)
+		return LEAN_NO;
+	to = operation[LEAN_OP(x->op)](tc, x->op);
+	if (to != LEAN_NO)
+		tc->stats.lean_system++;
+	return to;
+}
