@@ -354,6 +354,8 @@ enum mmu_fill mmu_handle_fault(struct mmu *m, bool user, gva_t a, bool write)
 		m->stats.code_write_faults++;
 		return MMU_CODE_WRITE;
 	}
+	if (!user && m->mode.on && churn_emulate(m, va >> PAGE_SHIFT))
+		return MMU_EMULATE;
 	if (!fill_page(m, user, va, write, &k, kind))
 		return MMU_IO;
 	m->stats.hidden_faults++;

@@ -184,6 +184,15 @@ struct bucket {
 	uint32_t n, cap;
 };
 
+/* A page's recent history of fills (churn.c). */
+enum { CHURN_SLOTS = 64 };
+struct churn {
+	uint32_t page, fills;
+	uint64_t flush; /* how many flushes there had been at its last fill */
+};
+/* Should this supervisor fault be emulated rather than filled? Counts it. */
+bool churn_emulate(struct mmu *, uint32_t page);
+
 struct paging_mode {
 	bool on, pae, pse, nxe;
 };
@@ -193,6 +202,7 @@ struct mmu {
 	struct cpu *cpu;
 	struct mmu_listener listener;
 	struct mmu_stats stats;
+	struct churn churn[CHURN_SLOTS];
 
 	uintptr_t region; /* reserved addresses; windows start 4 GiB in */
 	uint64_t region_size;

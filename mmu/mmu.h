@@ -141,6 +141,7 @@ enum mmu_fill {
 	MMU_TRUE_FAULT, /* the guest's tables forbid it: let the interpreter raise it */
 	MMU_IO,         /* MMIO or unassigned: not mappable */
 	MMU_CODE_WRITE, /* write to a page that holds translations, or to ROM: emulate the instruction */
+	MMU_EMULATE,    /* mappable, but not worth it: emulate this one access (see churn.c) */
 	MMU_USER_PAGE,  /* supervisor access to a user page while such fills are refused (see mmu_refuse_user_fills) */
 };
 enum mmu_fill mmu_handle_fault(struct mmu *, bool user, gva_t, bool write);
@@ -215,6 +216,7 @@ void mmu_print_snapshots(const struct mmu *, FILE *);
 	X(true_faults, "faults for the guest") \
 	X(code_write_faults, "writes to code pages") \
 	X(io_faults, "accesses to MMIO through a window") \
+	X(emulated, "accesses to pages that churn") \
 	X(fills, "window mappings made") \
 	X(fill_pages, "pages mapped by them") \
 	X(drops, "window ranges dropped") \

@@ -81,6 +81,7 @@ static bool reset(struct vm *vm)
 	cpu_reset(&vm->cpu);
 	machine_reset(vm->machine);
 	machine_apic_base(vm->machine, vm->cpu.msr.apic_base);
+	cpu_firmware_init(&vm->cpu, PHYSMAP_HOLE_START);
 	target.e820_count = machine_e820(vm->machine, target.e820, BOOT_MAX_E820);
 	target.rsdp = machine_rsdp(vm->machine);
 	if (!boot_load(&vm->boot, &target, err, sizeof(err))) {

@@ -4,17 +4,11 @@
 
 void emit_bytes(struct emit *e, const void *p, size_t n)
 {
-	if (e->len + n > e->cap) {
-		e->overflow = true;
+	if (!emit_room(e, n))
 		return;
-	}
 	memcpy(e->buf + e->len, p, n);
 	e->len += n;
 }
-
-void emit_u8(struct emit *e, uint8_t v) { emit_bytes(e, &v, 1); }
-void emit_u16(struct emit *e, uint16_t v) { emit_bytes(e, &v, 2); }
-void emit_u32(struct emit *e, uint32_t v) { emit_bytes(e, &v, 4); }
 
 unsigned emit_rex_of(struct xmem m)
 {

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Host registers by number; guest registers keep theirs. */
 enum { H_RAX, H_RCX, H_RDX, H_RBX, H_RSP, H_RBP, H_RSI, H_RDI };
@@ -52,10 +53,36 @@ enum {
 	X_F3 = 1 << 15,
 };
 
-void emit_u8(struct emit *, uint8_t);
-void emit_u16(struct emit *, uint16_t);
-void emit_u32(struct emit *, uint32_t);
 void emit_bytes(struct emit *, const void *, size_t);
+
+/* Inline: most of what the translator does ends here. */
+static inline bool emit_room(struct emit *e, size_t n)
+{
+	e->overflow |= e->len + n > e->cap;
+	return !e->overflow;
+}
+
+static inline void emit_u8(struct emit *e, uint8_t v)
+{
+	if (emit_room(e, 1))
+		e->buf[e->len++] = v;
+}
+
+static inline void emit_u16(struct emit *e, uint16_t v)
+{
+	if (!emit_room(e, 2))
+		return;
+	memcpy(e->buf + e->len, &v, 2);
+	e->len += 2;
+}
+
+static inline void emit_u32(struct emit *e, uint32_t v)
+{
+	if (!emit_room(e, 4))
+		return;
+	memcpy(e->buf + e->len, &v, 4);
+	e->len += 4;
+}
 
 /* opcode reg, [mem] — or the store direction, by opcode. */
 void emit_rm(struct emit *, uint32_t op, unsigned reg, struct xmem);

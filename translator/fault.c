@@ -165,6 +165,7 @@ static bool window_fault(struct tc *tc, ccf_id id, uint32_t eip)
 		break;
 	case MMU_TRUE_FAULT:
 	case MMU_CODE_WRITE:
+	case MMU_EMULATE:
 		break;
 	}
 	return false;

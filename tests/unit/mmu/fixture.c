@@ -120,6 +120,8 @@ static enum touch touch(struct env *e, bool user, uint32_t va, uint32_t *value, 
 		assert_int_equal(in_user, user);
 		assert_int_equal(fault_write, write);
 		fill = mmu_handle_fault(e->m, user, at, write);
+		if (fill == MMU_EMULATE)
+			continue; /* asked again, it is filled */
 		if (fill != MMU_FILLED)
 			return results[fill];
 		faults++;
