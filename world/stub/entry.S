@@ -1,0 +1,126 @@
+/*
+ * The stub's assembly: start, system calls, entering guest code.
+ *
+ * seccomp lets a system call pass only from behind the SYSCALL instruction it knows (the labels site_*). Guest code that has found its
+ * way into 64-bit mode may jump there, so what lies behind site_recvmsg must not trust any register or stack: RAM's descriptor is
+ * open from there until it has been closed (apply_operations).
+ */
+#include "world/protocol.h"
+
+	.text
+	.globl _start
+_start:
+	leaq stack_top(%rip), %rsp
+	xorl %ebp, %ebp
+	call stub_main
+	ud2
+
+/* raw_syscall(nr, a, b, c, d, e, f): set-up only; seccomp ends its use */
+	.globl raw_syscall
+raw_syscall:
+	movq %rdi, %rax
+	movq %rsi, %rdi
+	movq %rdx, %rsi
+	movq %rcx, %rdx
+	movq %r8, %r10
+	movq %r9, %r8
+	movq 8(%rsp), %r9
+	syscall
+	ret
+
+	.macro CALL_SITE name nr
+	.globl sys_\name, site_\name
+sys_\name:
+	movl $\nr, %eax
+	movq %rcx, %r10
+	syscall
+site_\name:
+	ret
+	.endm
+
+	CALL_SITE mmap 9
+	CALL_SITE munmap 11
+	CALL_SITE close 3
+	CALL_SITE futex 202
+	CALL_SITE modify_ldt 154
+
+/* receive_ram(socket, msghdr, 0): does not return; goes on in apply_operations on a fresh stack */
+	.globl receive_ram, site_recvmsg
+receive_ram:
+	movl $47, %eax
+	syscall
+site_recvmsg:
+	cld
+	leaq stack_top(%rip), %rsp
+	xorl %ebp, %ebp
+	call apply_operations
+	ud2
+
+/*
+ * Run guest code from the image in the shared page. Until IRETQ has been executed a kick means "not entered"
+ * (enter_begin..enter_end): the image is untouched.
+ */
+	.globl enter_guest, enter_begin, enter_end
+enter_guest:
+	leaq stack_top(%rip), %rsp /* off the signal stack, so that the next signal finds all of it */
+	movl $2, %edi
+	leaq no_signals(%rip), %rsi
+	xorl %edx, %edx
+	movl $8, %r10d
+	movl $14, %eax
+	jmp sigprocmask_from_enter
+	.globl enter_resume
+enter_resume:
+enter_begin:
+	movabsq $WORLD_PAGE_BASE, %rbp
+	fxrstor WP_FX(%rbp)
+	movl $WORLD_DS, %eax
+	movl %eax, %ds
+	movl %eax, %es
+	movw WP_FS(%rbp), %fs
+	movw WP_GS(%rbp), %gs
+	pushq $WORLD_DS
+	pushq WP_GPR+32(%rbp)
+	movl WP_EFLAGS(%rbp), %eax
+	pushq %rax
+	pushq $WORLD_CS
+	pushq WP_RIP(%rbp)
+	movq WP_GPR(%rbp), %rax
+	movq WP_GPR+8(%rbp), %rcx
+	movq WP_GPR+16(%rbp), %rdx
+	movq WP_GPR+24(%rbp), %rbx
+	movq WP_GPR+48(%rbp), %rsi
+	movq WP_GPR+56(%rbp), %rdi
+	movq WP_GPR+40(%rbp), %rbp
+	xorl %r8d, %r8d
+	xorl %r9d, %r9d
+	xorl %r10d, %r10d
+	xorl %r11d, %r11d
+	xorl %r12d, %r12d
+	xorl %r13d, %r13d
+	xorl %r14d, %r14d
+	xorl %r15d, %r15d
+	iretq
+enter_end:
+
+	.globl site_unblock
+sigprocmask_from_enter:
+	syscall
+site_unblock: /* pending kicks arrive here: part of "not entered" */
+	jmp enter_resume
+
+	.globl restorer
+restorer:
+	ud2
+
+	.section .rodata
+	.balign 8
+	.globl no_signals
+no_signals:
+	.quad 0
+
+	.bss
+	.balign 64
+	.skip 16384
+stack_top:
+	.section .note.GNU-stack,"",@progbits

@@ -1,0 +1,31 @@
+/* Inside the stub. It has no C library, no thread-local storage and no vector code. */
+#ifndef RINGFENCE_WORLD_STUB_H
+#define RINGFENCE_WORLD_STUB_H
+
+#include "world/protocol.h"
+
+#define PAGE ((struct world_page *)WORLD_PAGE_BASE)
+
+/* entry.S: system calls by their one permitted place, and the addresses seccomp sees for them */
+long raw_syscall(long nr, long a, long b, long c, long d, long e, long f);
+long sys_mmap(unsigned long at, unsigned long len, long prot, long flags, long fd, unsigned long off);
+long sys_munmap(unsigned long at, unsigned long len);
+long sys_close(long fd);
+long sys_futex(volatile uint32_t *word, long op, uint32_t value, const void *timeout);
+long sys_modify_ldt(long func, void *desc, unsigned long bytes);
+extern const char site_mmap[], site_munmap[], site_close[], site_futex[], site_modify_ldt[];
+extern const char site_recvmsg[], site_unblock[];
+extern const char enter_begin[], enter_end[], restorer[], no_signals[];
+_Noreturn void receive_ram(long socket, void *msghdr, long flags);
+_Noreturn void enter_guest(void);
+
+/* stub.c */
+_Noreturn void stub_main(void);
+_Noreturn void apply_operations(void);
+
+/* filter.c: from here on only the sites work. */
+long install_filter(void);
+
+enum { MAP_RAM_FLAGS = 0x4011 }; /* MAP_SHARED | MAP_FIXED | MAP_NORESERVE */
+
+#endif

@@ -1,0 +1,72 @@
+/*
+ * Worlds: confined processes in which guest user code runs directly on the processor.
+ *
+ *   monitor (vCPU thread)                     world process
+ *   world_map, world_unmap   queue
+ *   world_run  ---- shared page, turn ---->   apply the queue, run guest code
+ *              <--- registers, reason -----   stopped by a signal
+ *
+ * A world shows RAM pages at guest addresses below 4 GiB and holds nothing else that is not its own. What it answers is
+ * validated; one that answers wrongly, not at all, or has been killed is WORLD_STOP_DEAD and must be destroyed: its guest loses
+ * the registers of that run, nobody else loses anything.
+ *
+ * Threading: a world belongs to its vCPU thread; world_kick may be called from its signal handlers and from any
+ * thread while the world exists.
+ */
+#ifndef RINGFENCE_WORLD_WORLD_H
+#define RINGFENCE_WORLD_WORLD_H
+
+#include "cpu/cpu.h"
+
+#include <stdatomic.h>
+
+struct world;
+
+enum { WORLD_READ = 1, WORLD_WRITE = 2, WORLD_EXEC = 4, WORLD_PAGES = 1 << 20 };
+
+enum world_stop {
+	WORLD_STOP_SIGNAL,  /* see world_exit */
+	WORLD_STOP_KICK,    /* kicked; the registers are valid */
+	WORLD_STOP_MAP,     /* the host refused a mapping: nothing was run, all mappings are gone */
+	WORLD_STOP_DEAD,
+};
+
+/* What stopped guest code, as the host's signal frame says. */
+struct world_exit {
+	int signal, code;
+	uint32_t trap, error, arch;
+	uint32_t address; /* page faults */
+};
+
+/* FS or GS: the hidden part matters, the selector is the world's own. */
+struct world_registers {
+	uint32_t gpr[8];
+	uint32_t eip, eflags;
+	const struct cpu_segment *fs, *gs;
+};
+
+/* Start a world for this RAM. Takes about a millisecond. Null with one line in err. */
+struct world *world_create(int ram_fd, char *err, size_t errlen);
+void world_destroy(struct world *);
+/* Does this host have what worlds need? Runs one for a moment. Null: yes, else one line saying what is missing. */
+const char *world_unavailable(int ram_fd);
+
+/* Show n pages of RAM from byte `file` at page numbers first.. (gva >> 12); in force at the next run. */
+void world_map(struct world *, uint32_t first, uint32_t n, uint64_t file, unsigned prot);
+/* Pages [first, last] must not be reachable at the next run. Any time, any range; pages not mapped are ignored. */
+void world_unmap(struct world *, uint32_t first, uint32_t last);
+/* WORLD_READ | ... of a page as it will be at the next run; 0: not mapped. */
+unsigned world_page(const struct world *, uint32_t page);
+/* Is there room in the queue for n more mappings? */
+bool world_room(const struct world *, unsigned n);
+/* Can FS and GS be imitated? */
+bool world_segments_possible(const struct cpu_segment *fs, const struct cpu_segment *gs);
+
+/* Run guest code until it stops. `stop` (may be null) is looked at once before: non-zero means do not run. */
+enum world_stop world_run(struct world *, struct world_registers *, struct cpu_fx *, struct world_exit *,
+			  const _Atomic uint32_t *stop);
+/* Stop guest code soon. Async-signal-safe. */
+void world_kick(struct world *);
+int world_pid(const struct world *);
+
+#endif
