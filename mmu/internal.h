@@ -168,6 +168,7 @@ struct window {
 	uint32_t parked_n;	       /* pages parked */
 	unsigned slot_shift;	       /* log2(pages in a slot) */
 	bool assigned;
+	bool mirrored; /* mirror.c hears of what is taken away */
 	uint64_t cr3;
 	uint64_t last_use;
 };
@@ -201,6 +202,7 @@ struct mmu {
 	struct physmap *pm;
 	struct cpu *cpu;
 	struct mmu_listener listener;
+	struct mmu_mirror mirror;
 	struct mmu_stats stats;
 	struct churn churn[CHURN_SLOTS];
 
@@ -309,6 +311,12 @@ bool snapshot_reserve(struct mmu *);
 void snapshot_free(struct mmu *, uint8_t *);
 void snapshot_compare_window(struct mmu *, struct window *, bool global);
 void snapshot_compare_page(struct mmu *, struct window *, uint32_t page);
+
+/* mirror.c */
+/* A shadow word of a mirrored window changes. */
+void mirror_changed(struct mmu *, struct window *, uint32_t page, uint32_t old, uint32_t word);
+/* All of them go. */
+void mirror_cleared(struct mmu *, struct window *);
 
 /* rmap.c */
 bool rmap_create(struct mmu *);

@@ -194,7 +194,7 @@ static void recycle(struct mmu *m, struct window *w)
 	bool was = w->assigned;
 
 	window_clear(m, w);
-	w->assigned = false;
+	w->assigned = w->mirrored = false;
 	if (m->user == w)
 		m->user = NULL;
 	if (was && m->listener.space_recycled)

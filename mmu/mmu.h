@@ -210,6 +210,31 @@ void mmu_print_tlb(const struct cpu *, struct physmap *, FILE *); /* QEMU's info
 void mmu_print_windows(const struct mmu *, FILE *);
 void mmu_print_snapshots(const struct mmu *, FILE *);
 
+/* ---- mirrors of user windows (mirror.c): what a world shows ---- */
+
+/*
+ * A mirror shows a subset of what a user window maps, with the same rights or fewer. When a page of a mirrored
+ * window goes, moves to another frame or becomes read-only, `dropped` is called with its page numbers (gva >> 12), before the
+ * guest can run again; it only takes note. It may be called for pages that were never shown.
+ */
+struct mmu_mirror {
+	void (*dropped)(void *ctx, unsigned space, uint32_t first, uint32_t last);
+	void *ctx;
+};
+void mmu_set_mirror(struct mmu *, const struct mmu_mirror *);
+/* Begin or end reporting for a space; ends by itself when the space is recycled. */
+void mmu_mirror_space(struct mmu *, unsigned space, bool on);
+
+/* What the current user window has around an address: pages alike and consecutive in the RAM file. */
+struct mmu_view {
+	uint32_t page, first, last; /* gva >> 12 */
+	uint64_t gfn;               /* of `page` */
+	uint64_t file;              /* offset of `first` in physmap_fd */
+	bool write;
+};
+/* At most `reach` pages each way. False: the page is not mapped there now; mmu_handle_fault may fill it. */
+bool mmu_user_view(struct mmu *, gva_t, uint32_t reach, struct mmu_view *);
+
 /* ---- statistics ---- */
 #define MMU_STATS(X) \
 	X(hidden_faults, "faults that filled a window") \

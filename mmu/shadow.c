@@ -58,6 +58,8 @@ void shadow_set(struct mmu *m, struct window *w, uint32_t page, uint32_t word)
 
 	if (old == word)
 		return;
+	if (w->mirrored)
+		mirror_changed(m, w, page, old, word);
 	before = edges(w, page);
 	count_flag(&w->nowp, old, word, SH_NOWP);
 	count_flag(&w->tracked, old, word, SH_CODE);

@@ -218,6 +218,8 @@ void window_clear(struct mmu *m, struct window *w)
 {
 	bool empty = !w->parked_n;
 
+	if (w->mirrored)
+		mirror_cleared(m, w);
 	for (unsigned i = 0; i < ARRAY_LEN(w->used); i++) {
 		for (uint64_t left = w->used[i]; left; left &= left - 1) {
 			struct slot *s = &w->slots[i * 64 + (unsigned)__builtin_ctzll(left)];
