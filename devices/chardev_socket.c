@@ -26,6 +26,7 @@ struct socket_dev {
 	int listener; /* -1: client */
 	struct watch *listen_watch;
 	bool nodelay;
+	const char *refusal; /* to further clients; null: they wait */
 	struct sockaddr_un path; /* to be removed at the end; sun_family 0: nothing */
 };
 
@@ -39,7 +40,7 @@ static void use_connection(struct socket_dev *d, int fd)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	fd_set_nonblocking(fd);
 	stream_connect(&d->s, fd, fd);
-	if (d->listen_watch)
+	if (d->listen_watch && !d->refusal)
 		machine_watch_set(d->listen_watch, 0);
 	chardev_fe_event(&d->s.cd, CHARDEV_OPENED);
 }
@@ -54,12 +55,26 @@ static bool accept_one(struct socket_dev *d)
 	return true;
 }
 
+/* What a new connection's buffer does not take is not waited for. */
+static void refuse_one(struct socket_dev *d)
+{
+	int fd = accept4(d->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0)
+		return;
+	if (send(fd, d->refusal, strlen(d->refusal), MSG_NOSIGNAL) > 0)
+		shutdown(fd, SHUT_WR);
+	close(fd);
+}
+
 static void on_listener(void *opaque, short revents)
 {
 	struct socket_dev *d = opaque;
 
 	if (d->s.in < 0)
 		accept_one(d);
+	else if (d->refusal)
+		refuse_one(d);
 }
 
 static void socket_hangup(struct chardev *cd, bool output, int error)
@@ -79,7 +94,7 @@ static void socket_start(struct chardev *cd)
 	stream_start(cd);
 	if (d->listener >= 0)
 		d->listen_watch = machine_watch_new(cd->machine, d->listener,
-						    d->s.in < 0 ? POLLIN : 0, on_listener, d);
+						    d->s.in < 0 || d->refusal ? POLLIN : 0, on_listener, d);
 }
 
 static void socket_destroy(struct chardev *cd)
@@ -103,6 +118,12 @@ static const struct chardev_ops socket_ops = {
 	.hangup = socket_hangup,
 	.destroy = socket_destroy,
 };
+
+void chardev_refuse_others(struct chardev *cd, const char *text)
+{
+	if (cd->ops == &socket_ops)
+		((struct socket_dev *)cd)->refusal = text;
+}
 
 /* ---- opening ---- */
 

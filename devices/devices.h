@@ -165,6 +165,9 @@ void chardev_start(struct chardev *, struct machine *);
 void chardev_close(struct chardev *);
 /* Hand buffered output to the host now, waiting as chardev_close does. Under the lock, or with the I/O thread stopped. */
 void chardev_flush(struct chardev *);
+/* For a server that talks to one client at a time: while it has one, others are sent `text` (constant) and let go instead of
+ * waiting their turn. Other devices: nothing. Before chardev_start. */
+void chardev_refuse_others(struct chardev *, const char *text);
 void chardev_attach(struct chardev *, const struct chardev_frontend *, void *opaque);
 /* Front end got room again: try to deliver more input. */
 void chardev_accept_input(struct chardev *);

@@ -35,6 +35,8 @@ struct options {
 	const char *serial[OPTIONS_MAX_SERIAL];
 	unsigned serial_count;
 	const char *debugcon;
+	const char *gdb;   /* device of the gdb server; null: none */
+	bool start_paused; /* -S */
 	bool no_reboot, no_shutdown;
 	struct cpu_model cpu;
 	struct accel_options accel;

@@ -53,9 +53,9 @@ struct option_context {
 	X("pidfile", "FILE", pidfile, "write the process id to FILE while running")                \
 	X("d", "CLASS,...", log_classes, "log; -d help lists the classes")                         \
 	X("D", "FILE", log_file, "write the log to FILE instead of stderr")                        \
-	X("S", NULL, unsupported, "not available yet")                                             \
-	X("s", NULL, unsupported, "not available yet")                                             \
-	X("gdb", "DEV", unsupported, "not available yet")                                          \
+	X("S", NULL, start_paused, "do not start the guest: a debugger or the monitor does")       \
+	X("gdb", "DEV", gdb, "gdb server: tcp:[HOST]:PORT, unix:PATH, none")                       \
+	X("s", NULL, gdb_default, "the same as -gdb tcp::1234")                                    \
 	X("version", NULL, version, "print the version")                                           \
 	X("help", NULL, help, "print this text")                                                   \
 	X("h", NULL, help, "the same")

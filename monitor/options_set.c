@@ -136,10 +136,24 @@ enum options_result option_set_log_file(struct option_context *c, const char *ar
 	return set_string(c, &c->o->log_file, arg, "the file name");
 }
 
-enum options_result option_set_unsupported(struct option_context *c, const char *arg)
+enum options_result option_set_start_paused(struct option_context *c, const char *arg)
 {
-	return option_error(c, "-%s: there is no gdb server and no stopped start yet: remove it",
-			    c->name);
+	c->o->start_paused = true;
+	return OPTIONS_RUN;
+}
+
+enum options_result option_set_gdb(struct option_context *c, const char *arg)
+{
+	enum options_result r = set_string(c, &c->o->gdb, arg, "the device");
+
+	if (r == OPTIONS_RUN && !strcmp(arg, "none"))
+		c->o->gdb = NULL;
+	return r;
+}
+
+enum options_result option_set_gdb_default(struct option_context *c, const char *arg)
+{
+	return option_set_gdb(c, "tcp::1234");
 }
 
 enum options_result option_set_version(struct option_context *c, const char *arg)

@@ -1,4 +1,5 @@
 /* Putting the virtual machine together, and its end; see vm.h. The run loop is in vcpu.c. */
+#include "monitor/gdb.h"
 #include "monitor/host_tsc.h"
 #include "monitor/log.h"
 #include "monitor/run_control.h"
@@ -88,7 +89,7 @@ static bool create(struct vm *vm, char *err, size_t errlen)
 		snprintf(err, errlen, "eventfd: %s", strerror(errno));
 		return false;
 	}
-	vm->run = run_control_create(false);
+	vm->run = run_control_create(o->start_paused);
 	vm->debug = debug_create();
 	if (!vm->run || !vm->debug) {
 		snprintf(err, errlen, "out of memory");
@@ -97,8 +98,12 @@ static bool create(struct vm *vm, char *err, size_t errlen)
 	if (!boot_open(&vm->boot, o->kernel, o->initrd, o->append, o->ram, err, errlen))
 		return false;
 	vm->map = physmap_create(o->ram, err, errlen);
-	return vm->map && console_open(vm, err, errlen) && create_machine(vm, err, errlen) &&
-	       create_processor(vm, err, errlen);
+	if (!vm->map || !console_open(vm, err, errlen) || !create_machine(vm, err, errlen) ||
+	    !create_processor(vm, err, errlen))
+		return false;
+	if (o->gdb)
+		vm->gdb = gdb_open(vm, o->gdb, err, errlen);
+	return vm->gdb || !o->gdb;
 }
 
 struct vm *vm_create(const struct options *options, char *err, size_t errlen)
@@ -127,6 +132,8 @@ bool vm_start(struct vm *vm, char *err, size_t errlen)
 	machine_lock(vm->machine);
 	for (unsigned i = 0; i < vm->opened_count; i++)
 		chardev_start(vm->opened[i], vm->machine);
+	if (vm->gdb)
+		gdb_start(vm->gdb);
 	machine_unlock(vm->machine);
 	if (!machine_start(vm->machine, err, errlen))
 		return false;
@@ -138,6 +145,12 @@ bool vm_start(struct vm *vm, char *err, size_t errlen)
 	}
 	vm->thread_running = true;
 	return true;
+}
+
+static int vm_exit_code(struct vm *vm)
+{
+	int code = atomic_load(&vm->exit_code);
+	return code < 0 ? 0 : code;
 }
 
 int vm_wait(struct vm *vm)
@@ -162,8 +175,7 @@ int vm_wait(struct vm *vm)
 	}
 	if (signal_fd >= 0)
 		close(signal_fd);
-	int code = atomic_load(&vm->exit_code);
-	return code < 0 ? 0 : code;
+	return vm_exit_code(vm);
 }
 
 void vm_destroy(struct vm *vm)
@@ -177,6 +189,7 @@ void vm_destroy(struct vm *vm)
 	/* The devices' output and the terminal first, so that the statistics come after and look
 	 * right. */
 	console_close(vm);
+	gdb_close(vm->gdb, vm_exit_code(vm));
 	if (vm->options.log_mask & LOG_STATS)
 		vm_print_stats(vm, log_stream());
 	if (vm->accel_state)

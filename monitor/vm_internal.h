@@ -51,6 +51,7 @@ struct vm {
 
 	struct run_control *run;
 	struct debug *debug;
+	struct gdb *gdb;
 	pthread_t thread;
 	bool thread_running, machine_running;
 	atomic_uint requests;

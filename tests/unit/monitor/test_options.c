@@ -213,8 +213,17 @@ static void test_program(void **state)
 	bad("-D /tmp/log", "-d");
 	bad("-d exec", "interp");
 	good("-d exec -accel interp");
-	bad("-S", "-S");
-	bad("-s", "gdb");
+}
+
+static void test_debugger(void **state)
+{
+	struct parsed p = good("-S -s");
+	assert_true(p.o.start_paused);
+	assert_string_equal(p.o.gdb, "tcp::1234");
+	assert_string_equal(good("-gdb unix:/tmp/socket").o.gdb, "unix:/tmp/socket");
+	assert_null(good("-s -gdb none").o.gdb);
+	assert_null(good("").o.gdb);
+	bad("-gdb", "-gdb");
 }
 
 static void test_kernel(void **state)
@@ -307,7 +316,7 @@ int main(void)
 		cmocka_unit_test(test_memory),	 cmocka_unit_test(test_accel),
 		cmocka_unit_test(test_machine),	 cmocka_unit_test(test_rtc),
 		cmocka_unit_test(test_consoles), cmocka_unit_test(test_device),
-		cmocka_unit_test(test_program),	 cmocka_unit_test(test_kernel),
+		cmocka_unit_test(test_program),	 cmocka_unit_test(test_debugger), cmocka_unit_test(test_kernel),
 		cmocka_unit_test(test_unknown),	 cmocka_unit_test(test_keyval_commas),
 		cmocka_unit_test(test_fuzz),
 	};
