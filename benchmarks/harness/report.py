@@ -1,9 +1,13 @@
 """Tables on the terminal, budgets, and the record in JSON."""
 
+import fnmatch
 import json
 import os
 import platform
+import subprocess
 from statistics import median
+
+from harness.nano import PAPER
 
 COLUMN = 14
 
@@ -51,6 +55,27 @@ def duration(ns):
     return f"{ns / scale:.3g} {unit}" if ns < 1e9 else f"{ns / 1e9:.3g} s"
 
 
+def amount(value, unit):
+    if unit == "ns":
+        return duration(value)
+    if unit == "s":
+        return f"{value:.3f} s"
+    return f"{value:.1f} {unit}" if unit == "MiB" else f"{value:.1f}" if value < 1000 else f"{value:.0f}"
+
+
+def nano_table(results, metrics):
+    lines = []
+    for mode, by_name in results.items():
+        peers = list(dict.fromkeys(p for by_peer in by_name.values() for p in by_peer))
+        lines.append(row(f"cycles, {mode}", *peers, "TCG/ours", "A&A 2006", *("+- " + p for p in peers)))
+        for name, by_peer in by_name.items():
+            speedup, paper = metrics.get(f"nano.{mode}.{name}.speedup"), PAPER.get(name)
+            lines.append(row("  " + name, *(amount(median(by_peer[p]), "cycles") if p in by_peer else "" for p in peers),
+                             f"{speedup:.2f}" if speedup else "", str(paper or ""),
+                             *(f"{spread(by_peer[p]):.0f} %" if p in by_peer else "" for p in peers)))
+    return lines
+
+
 def system_table(results, metrics):
     lines = []
     for kernel, by_program in results.items():
@@ -77,9 +102,10 @@ def account_table(results, metrics):
 
 
 def judge(budget, metrics):
-    """(met, line) for one budget; met is None when it was not measured."""
-    value = metrics.get(budget["metric"])
+    """(met, line) for one budget; met is None when it was not measured. Of several metrics the worst counts."""
     least = "at_least" in budget
+    values = [v for k, v in metrics.items() if fnmatch.fnmatchcase(k, budget["metric"])]
+    value = (min if least else max)(values) if values else None
     limit = budget["at_least"] if least else budget["at_most"]
     wanted = f"{'at least' if least else 'at most'} {limit:g}{budget['unit']}"
     if value is None:
@@ -98,6 +124,15 @@ def host():
                 model = line.split(":", 1)[1].strip()
                 break
     return {"cpu": model, "cpus": os.cpu_count(), "kernel": platform.release(), "load": os.getloadavg()}
+
+
+def commit(directory):
+    """The commit measured, with a + when files differ from it."""
+    command = ["git", "-C", directory, "describe", "--always", "--dirty=+"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
 
 
 def write_json(path, record):

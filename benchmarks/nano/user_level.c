@@ -1,6 +1,15 @@
 /* Operations that user code can do too: their cost over native is the translator's. */
 #include "nano.h"
 
+/* Sixteen dependent multiplications: how fast this processor is just now, whatever it is. */
+static void calibration(unsigned n)
+{
+	unsigned x = n;
+	while (n--) {
+		__asm__ volatile(".rept 16\n imull %0, %0\n .endr" : "+r"(x) : : "cc");
+	}
+}
+
 /* Nothing but the loop around the others. */
 static void loop(unsigned n)
 {
@@ -80,6 +89,7 @@ static void self_modify(unsigned n)
 }
 
 const struct nano nano_user_level[] = {
+	{"calibration", calibration, 0},
 	{"loop", loop, 0},
 	{"callret", callret, 0},
 	{"indirect", indirect, 0},

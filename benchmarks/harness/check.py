@@ -1,0 +1,93 @@
+"""Regressions: this run against a stored baseline, by ratios to a calibration loop that ran natively in the same run.
+
+A host that is faster or slower by a factor changes nothing; one of another make does, and the baseline says which it
+was made on. What got faster by more than noise is reported too, so that the baseline can follow.
+"""
+
+import json
+import os
+import subprocess
+from statistics import median
+
+from harness import figures
+from harness.peers import Failed
+
+LEAST_MARGIN = 0.10  # below this nothing counts: placement of code and pages alone does that much
+NOISES = 4           # margins are so many times the noise of both runs
+
+
+class Calibration:
+    """The loop's cycles in TSC ticks, taken again and again while the others run."""
+
+    def __init__(self, program):
+        self.program, self.values = program, []
+
+    def take(self):
+        out = subprocess.run([self.program, "calibration"], capture_output=True, text=True, check=False).stdout.split()
+        if len(out) != 3 or out[1] != "calibration":
+            raise Failed(f"calibration: {out}")
+        self.values.append(float(out[2]))
+
+    def cycles(self):
+        return median(self.values) if self.values else None
+
+
+def ratios(all_figures, calibration):
+    """{part/group/name: {"ratio", "noise"}} of Ringfence's figures; memory is compared as it is."""
+    out = {}
+    for part, group, name, unit, peers in figures.flat(all_figures):
+        own = peers.get("ringfence")
+        if own and name != "calibration":
+            scale = 1 if unit == "MiB" else calibration
+            out[f"{part}/{group}/{name}"] = {"ratio": own["value"] / scale, "noise": own["noise"]}
+    return out
+
+
+def load(path):
+    try:
+        with open(path, encoding="utf-8") as f:
+            return json.load(f)
+    except FileNotFoundError:
+        raise Failed(f"{path} is missing: benchmarks/run --save-baseline makes it") from None
+
+
+def save(path, head, now):
+    record = {"cpu": head["host"]["cpu"], "commit": head["commit"], "started": head["started"], "ratios": now}
+    with open(path + ".new", "w", encoding="utf-8") as f:
+        json.dump(record, f, indent=1, sort_keys=True)
+        f.write("\n")
+    os.replace(path + ".new", path)
+
+
+def compare(baseline, now):
+    """(regressions, improvements, missing): lists of lines, and how many were compared."""
+    worse, better, missing, compared = [], [], [], 0
+    for name, old in baseline["ratios"].items():
+        new = now.get(name)
+        if not new:
+            missing.append(name)
+            continue
+        compared += 1
+        margin = max(LEAST_MARGIN, NOISES * (old["noise"] + new["noise"]))
+        change = new["ratio"] / old["ratio"] if old["ratio"] else 1.0
+        text = f"{name}: {change:.2f} times the baseline's time (noise margin {100 * margin:.0f} %)"
+        if change > 1 + margin:
+            worse.append((change, text))
+        elif change < 1 / (1 + margin):
+            better.append((change, text))
+    return ([t for _, t in sorted(worse, reverse=True)], [t for _, t in sorted(better)], missing, compared)
+
+
+def report(baseline, now, cpu):
+    """Prints the verdict; True when nothing got worse."""
+    worse, better, missing, compared = compare(baseline, now)
+    print(f"check against the baseline of {baseline['started']} ({baseline['commit']}): {compared} figures")
+    if baseline["cpu"] != cpu:
+        print(f"  note: that was made on another processor: {baseline['cpu']}")
+    for label, texts in (("WORSE ", worse), ("better", better)):
+        for text in texts:
+            print(f"  {label}  {text}")
+    if missing:
+        print(f"  not measured now: {len(missing)}")
+    print(f"  {len(worse)} worse, {len(better)} better, {compared - len(worse) - len(better)} within the noise")
+    return not worse
