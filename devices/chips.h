@@ -9,6 +9,8 @@
 
 #include "devices/machine.h"
 
+#include <stdio.h>
+
 /* Character devices (uart16550.c, debugcon.c, debug_exit.c), keyboard controller (i8042.c). */
 bool uart16550_new(struct machine *, unsigned index, struct chardev *);
 bool i8042_new(struct machine *);
@@ -20,6 +22,8 @@ struct i8259 *i8259_new(struct machine *, struct line intr);
 void i8259_set_irq(struct i8259 *, unsigned irq, bool level);
 /* INTA cycle: the vector; a spurious one when the request has gone. */
 uint8_t i8259_ack(struct i8259 *);
+void i8259_print(const struct i8259 *, FILE *);
+void i8259_print_served(const struct i8259 *, FILE *);
 
 /* The timer chip and port 61h (i8254.c). */
 struct i8254 *i8254_new(struct machine *, struct line irq0);
@@ -36,11 +40,14 @@ void lapic_receive(struct lapic *, const struct apic_message *);
 int lapic_ack(struct lapic *);
 /* The 8259's request was acknowledged: one ExtINT message is used up. */
 void lapic_extint_done(struct lapic *);
+/* A register (number: offset / 16) as a read would show it, without a read's effects: there are none. */
+uint32_t lapic_peek(struct lapic *, unsigned reg);
 
 /* I/O APIC (ioapic.c). */
 struct ioapic *ioapic_new(struct machine *);
 void ioapic_set_pin(struct ioapic *, unsigned pin, bool level);
 void ioapic_eoi(struct ioapic *, uint8_t vector);
+void ioapic_print(const struct ioapic *, FILE *);
 
 /* Power management block and tables (acpi.c, acpi_tables.c, mptable.c). */
 struct acpi *acpi_new(struct machine *, struct line sci);

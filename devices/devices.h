@@ -15,6 +15,8 @@
 
 #include "cpu/types.h"
 
+#include <stdio.h>
+
 struct machine;
 struct physmap;
 
@@ -138,6 +140,13 @@ void machine_inject_nmi(struct machine *);
 void machine_key(struct machine *, const uint8_t *bytes, unsigned n);
 /* Movement of the PS/2 mouse (dy upwards, dz the wheel) and its buttons: 1 left, 2 right, 4 middle. */
 void machine_mouse(struct machine *, int dx, int dy, int dz, unsigned buttons);
+
+/* ---- for the debug monitor (inspect.c): text about the state, in QEMU's format; they take the lock ---- */
+void machine_print_pic(struct machine *, FILE *);
+void machine_print_lapic(struct machine *, FILE *);
+void machine_print_irqs(struct machine *, FILE *);
+void machine_print_ports(struct machine *, FILE *);
+bool machine_a20_enabled(struct machine *);
 
 /* ============ character devices: host backends (chardev*.c) ============ */
 

@@ -35,6 +35,7 @@ struct pic {
 struct i8259 {
 	struct pic chip[2];
 	struct line intr;
+	uint64_t served[2 * INPUTS]; /* interrupts acknowledged, for the debug monitor */
 };
 
 /* Rank 0 is the highest priority, 8 means none. */
@@ -130,13 +131,16 @@ uint8_t i8259_ack(struct i8259 *s)
 	struct pic *master = &s->chip[0], *slave = &s->chip[1];
 	bool spurious;
 	unsigned input = acknowledge(master, &spurious);
-	unsigned vector = master->vector_base + input;
+	unsigned irq = input, vector = master->vector_base + input;
 
 	if (!spurious && input == CASCADE) {
-		vector = slave->vector_base + acknowledge(slave, &spurious);
+		input = acknowledge(slave, &spurious);
+		irq = INPUTS + input;
+		vector = slave->vector_base + input;
 		update(slave);
 	}
 	update(master);
+	s->served[irq] += !spurious;
 	return (uint8_t)vector;
 }
 
@@ -335,4 +339,26 @@ struct i8259 *i8259_new(struct machine *m, struct line intr)
 		machine_add_io(m, (uint16_t)(0x4d0 + i), 1, &elcr_ops, p);
 	}
 	return s;
+}
+
+/* ---- for the debug monitor ---- */
+
+void i8259_print(const struct i8259 *s, FILE *f)
+{
+	for (unsigned i = 2; i-- > 0;) {
+		const struct pic *p = &s->chip[i];
+
+		fprintf(f,
+			"pic%u: irr=%02x imr=%02x isr=%02x hprio=%u irq_base=%02x rr_sel=%u "
+			"elcr=%02x fnm=%u\n",
+			i, p->irr, p->imr, p->isr, (p->lowest + 1) % INPUTS, p->vector_base,
+			p->read_isr, p->elcr, p->special_nested);
+	}
+}
+
+void i8259_print_served(const struct i8259 *s, FILE *f)
+{
+	for (unsigned i = 0; i < 2 * INPUTS; i++)
+		if (s->served[i])
+			fprintf(f, "%2u: %llu\n", i, (unsigned long long)s->served[i]);
 }

@@ -168,3 +168,36 @@ struct ioapic *ioapic_new(struct machine *m)
 	s->m = m;
 	return machine_add_mmio(m, gpa(IOAPIC_ADDRESS), PAGE_SIZE, &ioapic_ops, s) ? s : NULL;
 }
+
+/* ---- for the debug monitor ---- */
+
+static void print_pins(FILE *f, const char *what, uint32_t pins)
+{
+	fprintf(f, "  %-10s", what);
+	for (unsigned i = 0; i < PINS; i++)
+		if (pins >> i & 1)
+			fprintf(f, " %u", i);
+	fputs(pins ? "\n" : " (none)\n", f);
+}
+
+void ioapic_print(const struct ioapic *s, FILE *f)
+{
+	static const char *const delivery[] = {"fixed", "lowest", "SMI",   "...",
+					       "NMI",	"INIT",	  "...",   "ExtINT"};
+	uint32_t remote = 0;
+
+	fprintf(f, "ioapic0: ver=0x%x id=0x%02x sel=0x%02x\n", VERSION & 0xff, s->id >> 24,
+		s->select);
+	for (unsigned i = 0; i < PINS; i++) {
+		uint64_t e = s->entry[i];
+
+		remote |= e & ENTRY_REMOTE_IRR ? 1u << i : 0;
+		fprintf(f, "  pin %-2u 0x%016llx dest=%llx vec=%-3llu active-%s %-5s %-6s %-6s %s\n",
+			i, (unsigned long long)e, (unsigned long long)e >> 56,
+			(unsigned long long)e & 0xff, e >> 13 & 1 ? "lo" : "hi",
+			e & ENTRY_LEVEL ? "level" : "edge", e & ENTRY_MASKED ? "masked" : "",
+			delivery[e >> 8 & 7], e & ENTRY_LOGICAL ? "logical" : "physical");
+	}
+	print_pins(f, "IRR", s->lines);
+	print_pins(f, "Remote IRR", remote);
+}

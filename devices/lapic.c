@@ -571,3 +571,8 @@ struct lapic *lapic_new(struct machine *m)
 	a->mmio = machine_add_mmio(m, gpa(DEFAULT_BASE), PAGE_SIZE, &lapic_ops, a);
 	return a->timer && a->mmio ? a : NULL;
 }
+
+uint32_t lapic_peek(struct lapic *a, unsigned reg)
+{
+	return read_register(a, reg);
+}

@@ -116,6 +116,8 @@ int machine_interrupt_ack(struct machine *m)
 	machine_lock(m);
 	if (m->lapic_intr)
 		vector = lapic_ack(m->lapic);
+	if (vector >= 0)
+		m->lapic_served[vector & 0xff]++;
 	if (vector < 0 && m->extint) {
 		vector = i8259_ack(m->pic);
 		lapic_extint_done(m->lapic);

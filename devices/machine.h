@@ -146,6 +146,7 @@ struct machine {
 	bool lapic_intr; /* the local APIC has a vector for the processor */
 	bool extint;	 /* the 8259 pair's INTR reaches the processor */
 	bool pic_out;
+	uint64_t lapic_served[256]; /* by vector, for the debug monitor */
 	bool nmi_masked, nmi_waiting; /* port 70h bit 7 */
 	bool a20;
 

@@ -53,6 +53,16 @@ void log_help(FILE *out)
 		fprintf(out, "  %-12s %s\n", classes[i].word, classes[i].text);
 }
 
+const char *log_class_name(unsigned n)
+{
+	return n < LOG_COUNT ? classes[n].word : NULL;
+}
+
+void log_set_mask(unsigned mask)
+{
+	__atomic_store_n(&log_mask, mask, __ATOMIC_RELAXED);
+}
+
 bool log_open(unsigned mask, const char *path, char *err, size_t errlen)
 {
 	if (path) {

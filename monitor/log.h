@@ -1,8 +1,8 @@
 /*
  * The log: classes of events that -d switches on, written to stderr or to -D's file.
  *
- * The mask is set once before the machine starts and only read after that, so a disabled
- * class costs one load and one test. Lines from different threads never interleave.
+ * The mask is set before the machine starts, and by the debug monitor's `log`; a disabled class
+ * costs one load and one test. Lines from different threads never interleave.
  */
 #ifndef RINGFENCE_MONITOR_LOG_H
 #define RINGFENCE_MONITOR_LOG_H
@@ -36,6 +36,9 @@ enum log_class {
  * caller's business. */
 bool log_parse(const char *text, unsigned *mask, char *err, size_t errlen);
 void log_help(FILE *);
+/* The n-th class; null ends. */
+const char *log_class_name(unsigned n);
+void log_set_mask(unsigned mask);
 
 /* Open the log. `path` null: stderr. False with a line in err. */
 bool log_open(unsigned mask, const char *path, char *err, size_t errlen);
@@ -44,7 +47,7 @@ void log_close(void);
 extern unsigned log_mask;
 static inline bool log_on(enum log_class c)
 {
-	return __builtin_expect(log_mask & c, 0);
+	return __builtin_expect(__atomic_load_n(&log_mask, __ATOMIC_RELAXED) & c, 0);
 }
 /* Where to write; never null. */
 FILE *log_stream(void);

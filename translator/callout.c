@@ -9,6 +9,7 @@
 static void deliver(struct tc *tc)
 {
 	tc->stats.exceptions++;
+	history_note(tc->history, HISTORY_FAULT, (uint32_t)tc->cpu->rip, tc->mode, tc->cpu->fault.vector);
 	cpu_deliver_fault(tc->cpu);
 }
 
@@ -48,6 +49,7 @@ uint32_t callout_interp(struct tcx *x)
 	uint32_t next = x->arg;
 
 	tc->stats.callouts++;
+	history_note(tc->history, HISTORY_CALLOUT, (uint32_t)tc->cpu->rip, tc->mode, next);
 	if (tc->mode & MODE_LOOKUP)
 		gear_callout(tc);
 	tc->changed = false;

@@ -85,6 +85,7 @@ static void isolate(struct tc *tc, ccf_id id)
 void ccf_drop(struct tc *tc, ccf_id id)
 {
 	isolate(tc, id);
+	history_note(tc->history, HISTORY_DROP, ccf_of(tc, id)->lin, ccf_of(tc, id)->mode, tc->history->write);
 	ccf_of(tc, id)->state = CCF_DORMANT;
 	tc->stats.invalidations++;
 }
@@ -93,8 +94,10 @@ void ccf_release(struct tc *tc, ccf_id id)
 {
 	struct ccf *c = ccf_of(tc, id);
 
-	if (c->state == CCF_LIVE)
+	if (c->state == CCF_LIVE) {
 		isolate(tc, id);
+		history_note(tc->history, HISTORY_EVICT, c->lin, c->mode, 0);
+	}
 	unhash(tc, id);
 	c->state = CCF_FREE;
 	c->hash_next = tc->ccf_free;
@@ -120,6 +123,7 @@ ccf_id ccf_revive(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa_)
 		c->state = CCF_LIVE;
 		smc_add(tc, id);
 		tc->stats.revivals++;
+		history_note(tc->history, HISTORY_REVIVE, lin, mode, gpa_);
 		return id;
 	}
 	return 0;

@@ -51,6 +51,7 @@ void chain_link(struct tc *tc, uint32_t exit, ccf_id to)
 	x->next = target->incoming;
 	target->incoming = exit;
 	tc->stats.chains++;
+	history_note(tc->history, HISTORY_CHAIN, target->lin, target->mode, from->lin);
 }
 
 void chain_unlink_incoming(struct tc *tc, ccf_id id)

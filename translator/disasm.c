@@ -2,19 +2,24 @@
 
 #include <capstone/capstone.h>
 
-static csh decoder(bool host)
+static csh decoder(enum disasm_mode mode, enum disasm_syntax syntax)
 {
-	static csh handle[2];
-	static bool open[2];
+	static const cs_mode modes[] = {CS_MODE_16, CS_MODE_32, CS_MODE_64};
+	static csh handle[3][2];
+	static bool open[3][2];
 
-	if (!open[host])
-		open[host] = cs_open(CS_ARCH_X86, host ? CS_MODE_64 : CS_MODE_32, &handle[host]) == CS_ERR_OK;
-	return open[host] ? handle[host] : 0;
+	if (!open[mode][syntax] && cs_open(CS_ARCH_X86, modes[mode], &handle[mode][syntax]) == CS_ERR_OK) {
+		open[mode][syntax] = true;
+		if (syntax == DISASM_ATT)
+			cs_option(handle[mode][syntax], CS_OPT_SYNTAX, CS_OPT_SYNTAX_ATT);
+	}
+	return open[mode][syntax] ? handle[mode][syntax] : 0;
 }
 
-unsigned disasm_one(bool host, const uint8_t *code, size_t len, uint64_t address, char *text, size_t textlen)
+unsigned disasm_guest(enum disasm_mode mode, enum disasm_syntax syntax, const uint8_t *code, size_t len,
+		      uint64_t address, char *text, size_t textlen)
 {
-	csh handle = decoder(host);
+	csh handle = decoder(mode, syntax);
 	cs_insn *in;
 	unsigned size;
 
@@ -26,6 +31,11 @@ unsigned disasm_one(bool host, const uint8_t *code, size_t len, uint64_t address
 	size = in->size;
 	cs_free(in, 1);
 	return size;
+}
+
+unsigned disasm_one(bool host, const uint8_t *code, size_t len, uint64_t address, char *text, size_t textlen)
+{
+	return disasm_guest(host ? DISASM_64 : DISASM_32, DISASM_INTEL, code, len, address, text, textlen);
 }
 
 void disasm_print(FILE *f, const char *indent, bool host, const uint8_t *code, size_t len, uint64_t address)

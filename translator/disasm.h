@@ -7,7 +7,16 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* One instruction of host (64-bit) or guest (32-bit) code as "mnemonic operands"; its length, 0 when it is none. */
+enum disasm_mode { DISASM_16, DISASM_32, DISASM_64 };
+enum disasm_syntax { DISASM_INTEL, DISASM_ATT };
+
+/*
+ * One instruction as "mnemonic operands"; its length, 0 (and "(bad)") when it is none. Not for several threads at once: the
+ * vCPU's.
+ */
+unsigned disasm_guest(enum disasm_mode, enum disasm_syntax, const uint8_t *code, size_t len, uint64_t address,
+		      char *text, size_t textlen);
+/* The same of host (64-bit) or 32-bit guest code, in Intel's syntax. */
 unsigned disasm_one(bool host, const uint8_t *code, size_t len, uint64_t address, char *text, size_t textlen);
 /* One line for each instruction: address, bytes, text; `indent` before each. */
 void disasm_print(FILE *, const char *indent, bool host, const uint8_t *code, size_t len, uint64_t address);

@@ -154,6 +154,7 @@ static bool window_fault(struct tc *tc, ccf_id id, uint32_t eip)
 		return false;
 	switch (mmu_handle_fault(tc->mmu, user, at, write)) {
 	case MMU_FILLED:
+		history_note(tc->history, HISTORY_HIDDEN, eip, tc->mode, at.v);
 		if (user)
 			gear_fault(tc);
 		return !tc->changed;

@@ -35,6 +35,7 @@ static void promote(struct tc *tc, struct gear *g)
 {
 	shift(g, true);
 	tc->stats.promotions++;
+	history_note(tc->history, HISTORY_GEAR, (uint32_t)(g - tc->gear), 0, 1);
 }
 
 uint32_t gear_mode(const struct tc *tc, unsigned space)
@@ -71,6 +72,7 @@ void gear_fault(struct tc *tc)
 	if (g->patience < MAX_PATIENCE)
 		g->patience++;
 	tc->stats.demotions++;
+	history_note(tc->history, HISTORY_GEAR, (uint32_t)(g - tc->gear), 0, 0);
 }
 
 void gear_reset(struct tc *tc, unsigned space)

@@ -16,4 +16,5 @@ enum form hint_form(const struct tc *tc, uint32_t lin)
 void hint_set(struct tc *tc, uint32_t lin, enum form form)
 {
 	*slot(tc, lin) = (uint64_t)form << 32 | lin;
+	history_note(tc->history, HISTORY_FORM, lin, tc->mode, form);
 }

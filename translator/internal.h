@@ -18,6 +18,7 @@
 #ifndef RINGFENCE_TRANSLATOR_INTERNAL_H
 #define RINGFENCE_TRANSLATOR_INTERNAL_H
 
+#include "translator/history.h"
 #include "translator/offsets.h"
 #include "translator/translator.h"
 
@@ -223,6 +224,7 @@ struct tc {
 	pid_t tid;
 	void *altstack;
 	struct lockstep *lockstep;
+	struct history *history; /* for the debug monitor; never null */
 	uint32_t *breakpoint;   /* linear addresses, ascending */
 	unsigned breakpoints;
 	bool failed;

@@ -173,10 +173,12 @@ static void written(void *ctx, gpa_t at, unsigned len)
 	struct tc *tc = ctx;
 	struct code_page *p = page_find(tc, at.v >> PAGE_SHIFT);
 
+	tc->history->write = at.v;
 	if (p && !drop_on_page(tc, p, at.v, at.v + len) && ++p->writes >= NEAR_MISSES)
 		give_up_page(tc, p);
 	if (!p || !p->first)
 		physmap_unmark_code(tc->pm, at);
+	tc->history->write = ~0ull;
 }
 
 void smc_code_unmapped(void *ctx, unsigned space, uint64_t first, uint64_t last)

@@ -33,6 +33,11 @@ static bool create_parts(struct tc *tc, char *err, size_t errlen)
 	if (!cache_create(tc, err, errlen) || !ibtc_create(tc, err, errlen) ||
 	    !smc_create(tc, err, errlen))
 		return false;
+	tc->history = history_create(tc->ccf_max);
+	if (!tc->history) {
+		snprintf(err, errlen, "out of memory for the history of translations");
+		return false;
+	}
 	mmu_set_listener(tc->mmu, &listener);
 	/* kernel code that touches user pages gets the look-up form: a process' pages do not clutter the supervisor window */
 	mmu_refuse_user_fills(tc->mmu, tc->lookup_possible && tc->config.lookup != TC_LOOKUP_OFF);
@@ -84,6 +89,7 @@ void tc_destroy(struct tc *tc)
 	smc_destroy(tc);
 	ibtc_destroy(tc);
 	cache_destroy(tc);
+	history_destroy(tc->history);
 	free(tc->breakpoint);
 	free(tc);
 }
@@ -180,6 +186,7 @@ static ccf_id find_or_translate(struct tc *tc)
 static void back_from_tc(struct tc *tc)
 {
 	if (tc->interrupted) {
+		tc->history->sample[tc->interrupted]++;
 		chain_restore(tc, tc->interrupted);
 		tc->interrupted = 0;
 	}
@@ -197,6 +204,7 @@ static bool after_leave(struct tc *tc)
 		return false;
 	case LEAVE_MISS:
 		tc->stats.lookup_misses++;
+		history_note(tc->history, HISTORY_MISS, (uint32_t)tc->cpu->rip, tc->mode, 0);
 		return false;
 	case LEAVE_FAULT:
 		return fault_handle(tc);

@@ -272,6 +272,8 @@ static ccf_id publish(struct tu *u)
 	cache_write(tc, u->id, c->map, u->map, map_bytes);
 	ccf_insert(tc, u->id);
 	tc->stats.translations++;
+	tc->history->sample[u->id] = 0;
+	history_note(tc->history, HISTORY_TRANSLATE, u->lin, u->mode, u->n);
 	tc->stats.guest_instructions += u->n;
 	tc->stats.guest_bytes += u->end - u->lin;
 	tc->stats.host_bytes += u->e.len;

@@ -64,6 +64,21 @@ bool tc_set_breakpoints(struct tc *, const uint32_t *lin, unsigned n);
 /* Forget all translations (reset). vCPU thread, not inside tc_run. */
 void tc_flush(struct tc *);
 
+/* ---- for the debug monitor (view*.c): text. On the vCPU thread outside of tc_run; the guest does not notice. ---- */
+struct tc_view {
+	const char *name;
+	bool address; /* takes an address first */
+	const char *params, *help;
+	/* `args`: what follows. Null, or what is wrong (a constant string). */
+	const char *(*run)(struct tc *, uint32_t lin, const char *args, FILE *);
+};
+/* The n-th view; null ends. */
+const struct tc_view *tc_view_nth(unsigned n);
+const struct tc_view *tc_view_find(const char *name);
+void tc_view_info(struct tc *, FILE *);
+void tc_view_callouts(struct tc *, FILE *);
+void tc_view_gears(struct tc *, FILE *);
+
 /* ---- statistics ---- */
 #define TC_STATS(X) \
 	X(translations, "blocks translated") \

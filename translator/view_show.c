@@ -1,0 +1,119 @@
+/*
+ * `tc show`: a CCF's guest and host code side by side.
+ *
+ *   guest instruction            | host instruction                       why
+ *   c1000000  push ebp           | lea r8d, [rsp - 4]                     stack: new address
+ *                                | mov dword ptr gs:[r8d], ebp            window access
+ */
+#include "translator/classify.h"
+#include "translator/disasm.h"
+#include "translator/view.h"
+
+#include <string.h>
+
+enum { GUEST_WIDTH = 44, HOST_WIDTH = 52, SHOW_MAX = 8 };
+
+struct show {
+	struct tc *tc;
+	const struct ccf *c;
+	FILE *f;
+	struct view_context v;
+};
+
+static void print_line(const struct show *s, const char *guest, const char *host, const char *why)
+{
+	fprintf(s->f, "  %-*.*s | %-*s  %s\n", GUEST_WIDTH, GUEST_WIDTH, guest, HOST_WIDTH, host, why);
+}
+
+/* Host code [off, off + len) of the TC; the first line carries the guest instruction. */
+static void print_host(struct show *s, const char *guest, uint32_t off, uint32_t len)
+{
+	uint32_t end = off + len;
+
+	if (!len)
+		print_line(s, guest, "", "nothing to do");
+	while (off < end) {
+		char text[160], line[200], why[128];
+		const uint8_t *p = s->tc->rx + off;
+		unsigned n = disasm_one(true, p, end - off, (uint64_t)(uintptr_t)p, text, sizeof(text));
+
+		n = n ? n : 1;
+		view_explain(&s->v, text, off, n, why, sizeof(why));
+		snprintf(line, sizeof(line), "%07x  %.160s", off, text);
+		print_line(s, guest, line, why);
+		guest = "";
+		off += n;
+	}
+}
+
+static void print_insn(struct show *s, const uint8_t *bytes, unsigned len, uint32_t lin, uint32_t off,
+		       uint32_t host_len)
+{
+	char text[128], guest[160];
+	struct tinsn t;
+
+	view_disasm(s->c, bytes, len, lin, text, sizeof(text));
+	snprintf(guest, sizeof(guest), "%08x  %s", lin, text);
+	s->v.guest = text;
+	s->v.callout = NULL;
+	if (view_calls_out(s->tc, off, host_len) && decode(&t, bytes, len, lin))
+		s->v.callout = hint_form(s->tc, lin) == FORM_CALLOUT ? "met device memory" :
+			       t.why == WHY_NONE		     ? "operand not expanded" :
+								       classify_why_text(t.why);
+	s->v.lookup = (s->c->mode & MODE_LOOKUP) || hint_form(s->tc, lin) == FORM_LOOKUP;
+	print_host(s, guest, off, host_len);
+}
+
+static void print_code(struct show *s)
+{
+	const struct ccf *c = s->c;
+	const struct ccf_insn *map = (const void *)(s->tc->rx + c->map);
+	uint8_t bytes[CCF_MAX_INSNS * 16];
+	unsigned len = view_source(s->tc, c, bytes, sizeof(bytes)), at = 0;
+	uint32_t off = c->host, start = c->host - c->entry;
+
+	if (len < c->guest_len || code_hash(bytes, c->guest_len) != c->hash)
+		fputs("  (the source has changed since: the guest's side shows what is there now)\n", s->f);
+	s->v.lookup = false;
+	if (c->entry)
+		print_host(s, "(indirect entry)", start, c->entry);
+	for (unsigned i = 0; i < c->insns && at < len; i++) {
+		print_insn(s, bytes + at, len - at, c->lin + at, off, map[i].host);
+		off += map[i].host;
+		at += map[i].guest;
+	}
+	s->v.guest = NULL;
+	s->v.lookup = false;
+	if (off < start + c->host_len)
+		print_host(s, "(exits and stubs)", off, start + c->host_len - off);
+}
+
+static void print_ccf(struct tc *tc, ccf_id id, FILE *f)
+{
+	const struct ccf *c = ccf_of(tc, id);
+	struct show s = {.tc = tc, .c = c, .f = f, .v = {.tc = tc, .c = c}};
+
+	fprintf(f, "CCF %u at %08x, gpa %08llx, %s: %u instructions, %u bytes -> %u bytes at TC+%x, %u samples; ",
+		id, c->lin, (unsigned long long)c->gpa, view_state(c), c->insns, c->guest_len, c->host_len,
+		c->host - c->entry, tc->history->sample[id]);
+	view_print_mode(f, c->mode);
+	fputc('\n', f);
+	print_code(&s);
+}
+
+const char *view_show(struct tc *tc, uint32_t lin, const char *args, FILE *f)
+{
+	unsigned found = 0;
+
+	for (ccf_id id = 1; id < tc->ccf_top; id++) {
+		if (!view_covers(ccf_of(tc, id), lin))
+			continue;
+		if (++found <= SHOW_MAX)
+			print_ccf(tc, id, f);
+	}
+	if (!found)
+		return "no translation covers this address";
+	if (found > SHOW_MAX)
+		fprintf(f, "and %u more\n", found - SHOW_MAX);
+	return NULL;
+}
