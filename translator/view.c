@@ -167,9 +167,9 @@ void tc_view_gears(struct tc *tc, FILE *f)
 	for (unsigned i = 1; i < MMU_MAX_SPACES; i++) {
 		const struct gear *g = &tc->gear[i];
 
-		if (g->window || (unsigned)(g->cycles >> 10) || g->callouts || g->faults || g->patience)
-			fprintf(f, "%5u  %-8s %6u  %8u  %6u  %8u\n", i, g->window ? "window" : "look-up",
-				(unsigned)(g->cycles >> 10), g->callouts, g->faults, g->patience);
+		if (g->window || g->callouts || g->faults || g->patience)
+			fprintf(f, "%5u  %-8s  %8u  %6u  %8u\n", i, g->window ? "window" : "look-up", g->callouts,
+				g->faults, g->patience);
 	}
 }
 
