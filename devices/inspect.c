@@ -120,6 +120,24 @@ void machine_print_irqs(struct machine *m, FILE *f)
 	machine_unlock(m);
 }
 
+static const char *port_name(uint16_t base)
+{
+	static const struct {
+		uint16_t base;
+		const char *name;
+	} names[] = {{0x20, "pic"},   {0xa0, "pic"},	  {0x40, "pit"},	{0x60, "i8042-data"},
+		     {0x61, "pcspk"}, {0x64, "i8042-cmd"}, {0x70, "rtc"},	{0x92, "port92"},
+		     {0xe9, "debugcon"}, {0xf0, "ioportF0"}, {0x3f8, "serial"}, {0x2f8, "serial"},
+		     {0x3e8, "serial"}, {0x2e8, "serial"}, {0x4d0, "elcr"}, {0x4d1, "elcr"},
+		     {0x501, "isa-debug-exit"}, {0x600, "acpi"}, {0xcf8, "pci-conf-idx"},
+		     {0xcf9, "reset-control"}, {0xcfa, "pci-conf-idx"}, {0xcfc, "pci-conf-data"}};
+
+	for (unsigned i = 0; i < ARRAY_LEN(names); i++)
+		if (names[i].base == base)
+			return names[i].name;
+	return "device";
+}
+
 /* Stretches of ports that one region answers; the table is fixed once the machine is there. */
 void machine_print_ports(struct machine *m, FILE *f)
 {
@@ -127,7 +145,7 @@ void machine_print_ports(struct machine *m, FILE *f)
 		for (end = port + 1; end < IO_PORTS && m->io_map[end] == m->io_map[port]; end++)
 			;
 		if (m->io_map[port])
-			fprintf(f, "  %016x-%016x (prio 0, i/o): device\n", port, end - 1);
+			fprintf(f, "  %016x-%016x (prio 0, i/o): %s\n", port, end - 1, port_name((uint16_t)port));
 	}
 }
 

@@ -8,26 +8,47 @@
 
 /* ---- the physical map ---- */
 
-static void print_range(FILE *f, uint64_t start, uint64_t end, const char *kind, const char *name)
+static const char *device_name(uint64_t base)
 {
-	fprintf(f, "  %016llx-%016llx (prio 0, %s): %s\n", (unsigned long long)start,
-		(unsigned long long)end - 1, kind, name);
+	return base == 0xfec00000 ? "ioapic" : base == 0xfee00000 ? "apic-msi" : "device";
 }
 
-void physmap_print(const struct physmap *pm, FILE *f)
+/* The range or region that begins first at or after `from`; false: none. */
+static bool next_region(const struct physmap *pm, uint64_t from, uint64_t *start, uint64_t *end,
+			const char **kind, const char **name)
 {
+	*start = ~0ull;
 	for (unsigned i = 0; i < pm->ranges; i++) {
 		const struct phys_range *r = &pm->range[i];
 
-		print_range(f, r->start, r->end, r->kind == PAGE_ROM ? "rom" : "ram",
-			    r->kind == PAGE_ROM ? "pc.rom" : "pc.ram");
+		if (r->start < from || r->start >= *start)
+			continue;
+		*start = r->start;
+		*end = r->end;
+		*kind = r->kind == PAGE_ROM ? "rom" : "ram";
+		*name = r->kind == PAGE_ROM ? "pc.rom" : "pc.ram";
 	}
 	for (unsigned i = 0; i < pm->mmio_count; i++) {
 		const struct mmio_region *r = &pm->mmio[i];
 
-		if (r->enabled)
-			print_range(f, r->base, r->base + r->len, "i/o", "device");
+		if (!r->enabled || r->base < from || r->base >= *start)
+			continue;
+		*start = r->base;
+		*end = r->base + r->len;
+		*kind = "i/o";
+		*name = device_name(r->base);
 	}
+	return *start != ~0ull;
+}
+
+void physmap_print(const struct physmap *pm, FILE *f)
+{
+	uint64_t start, end, from = 0;
+	const char *kind, *name;
+
+	for (; next_region(pm, from, &start, &end, &kind, &name); from = end)
+		fprintf(f, "  %016llx-%016llx (prio 0, %s): %s\n", (unsigned long long)start,
+			(unsigned long long)end - 1, kind, name);
 }
 
 /* ---- the guest's page tables ---- */

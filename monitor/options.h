@@ -15,7 +15,7 @@
 
 #define RINGFENCE_VERSION "0.1.0"
 
-enum { OPTIONS_MAX_SERIAL = 4, OPTIONS_ERROR_LEN = 512 };
+enum { OPTIONS_MAX_SERIAL = 4, OPTIONS_MAX_MONITORS = 4, OPTIONS_ERROR_LEN = 512 };
 
 enum accel_kind { ACCEL_DBT, ACCEL_INTERP };
 enum accel_lookup { LOOKUP_AUTO, LOOKUP_ON, LOOKUP_OFF };
@@ -35,6 +35,10 @@ struct options {
 	const char *serial[OPTIONS_MAX_SERIAL];
 	unsigned serial_count;
 	const char *debugcon;
+	const char *monitor[OPTIONS_MAX_MONITORS]; /* "none" is one */
+	unsigned monitor_count;
+	const char *qmp[OPTIONS_MAX_MONITORS];
+	unsigned qmp_count;
 	const char *gdb;   /* device of the gdb server; null: none */
 	bool start_paused; /* -S */
 	bool no_reboot, no_shutdown;

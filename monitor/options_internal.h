@@ -41,7 +41,9 @@ struct option_context {
 	  "next serial port: stdio, mon:stdio, file:PATH, unix:PATH, tcp:HOST:PORT, pty, null, "   \
 	  "none")                                                                                  \
 	X("debugcon", "DEV", debugcon, "port E9h debug console to DEV (as for -serial)")           \
-	X("monitor", "none", monitor, "there is no debug monitor yet: none is the only one")       \
+	X("monitor", "DEV", monitor,                                                               \
+	  "debug monitor on DEV (as for -serial), or none; without it behind Ctrl-A C")            \
+	X("qmp", "DEV", qmp, "QEMU machine protocol on DEV, as in unix:PATH,server=on,wait=off")   \
 	X("device", "isa-debug-exit[,iobase=N][,iosize=N]", device,                                \
 	  "add a device; -device help lists them")                                                 \
 	X("net", "none", net, "there is no network card yet: none is the only one")                \

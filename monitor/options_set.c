@@ -56,9 +56,23 @@ enum options_result option_set_vga(struct option_context *c, const char *arg)
 			 "-vga none, or -nographic for the serial console");
 }
 
+static enum options_result add_device(struct option_context *c, const char **list, unsigned *count,
+				      const char *arg)
+{
+	if (*count == OPTIONS_MAX_MONITORS)
+		return option_error(c, "-%s: there can be %d at most: remove one", c->name,
+				    OPTIONS_MAX_MONITORS);
+	return set_string(c, &list[(*count)++], arg, "the device");
+}
+
 enum options_result option_set_monitor(struct option_context *c, const char *arg)
 {
-	return only_none(c, arg, "debug monitor yet", "-monitor none");
+	return add_device(c, c->o->monitor, &c->o->monitor_count, arg);
+}
+
+enum options_result option_set_qmp(struct option_context *c, const char *arg)
+{
+	return add_device(c, c->o->qmp, &c->o->qmp_count, arg);
 }
 
 enum options_result option_set_net(struct option_context *c, const char *arg)

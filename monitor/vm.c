@@ -2,6 +2,7 @@
 #include "monitor/gdb.h"
 #include "monitor/host_tsc.h"
 #include "monitor/log.h"
+#include "monitor/monitors.h"
 #include "monitor/run_control.h"
 #include "monitor/vm_internal.h"
 
@@ -13,6 +14,11 @@
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
+
+struct tc *vm_tc(const struct vm *vm)
+{
+	return vm->accel == &accel_dbt ? vm->accel_state : NULL;
+}
 
 /* The first reason to quit gives the exit status. */
 void vm_request(struct vm *vm, unsigned request, int exit_code)
@@ -138,6 +144,10 @@ bool vm_start(struct vm *vm, char *err, size_t errlen)
 	if (!machine_start(vm->machine, err, errlen))
 		return false;
 	vm->machine_running = true;
+	if (!monitors_start(vm)) {
+		snprintf(err, errlen, "cannot start the monitor's thread");
+		return false;
+	}
 	int error = pthread_create(&vm->thread, NULL, vcpu_main, vm);
 	if (error) {
 		snprintf(err, errlen, "cannot start the vCPU thread: %s", strerror(error));
@@ -186,6 +196,7 @@ void vm_destroy(struct vm *vm)
 	}
 	if (vm->machine_running)
 		machine_stop(vm->machine);
+	monitors_stop(vm);
 	/* The devices' output and the terminal first, so that the statistics come after and look
 	 * right. */
 	console_close(vm);
@@ -204,6 +215,7 @@ void vm_destroy(struct vm *vm)
 		close(vm->done_fd);
 	run_control_destroy(vm->run);
 	debug_destroy(vm->debug);
+	free(vm->held_keys);
 	pthread_cond_destroy(&vm->sleep_cond);
 	pthread_mutex_destroy(&vm->sleep_lock);
 	free(vm);

@@ -33,6 +33,9 @@ extern const struct accel accel_interp, accel_dbt;
 /* Requests to the vCPU thread. */
 enum { REQUEST_RESET = 1, REQUEST_SHUTDOWN = 2, REQUEST_QUIT = 4, REQUEST_WORK = 8 };
 
+/* The serial ports with a monitor behind each, debugcon, the monitors and QMP. */
+enum { VM_MAX_CHARDEVS = 2 * OPTIONS_MAX_SERIAL + 1 + 2 * OPTIONS_MAX_MONITORS };
+
 struct vm {
 	struct options options;
 	struct boot boot;
@@ -45,9 +48,14 @@ struct vm {
 
 	struct chardev *serial[OPTIONS_MAX_SERIAL]; /* the ports' front-end slots */
 	struct chardev *debugcon;
-	struct chardev
-		*opened[2 * (OPTIONS_MAX_SERIAL + 1)]; /* everything to start and close, in order */
+	struct chardev *opened[VM_MAX_CHARDEVS]; /* everything to start and close, in order */
+	struct opened {
+		char label[24];
+		const char *spec;
+	} opened_as[VM_MAX_CHARDEVS];
 	unsigned opened_count;
+	struct monitors *monitors; /* null: none */
+	struct held_keys *held_keys; /* hmp_keys.c */
 
 	struct run_control *run;
 	struct debug *debug;
@@ -96,6 +104,9 @@ bool vm_nmi_ack(void *vm);
 /* console.c: character devices of the command line */
 bool console_open(struct vm *, char *err, size_t errlen);
 void console_close(struct vm *);
+
+/* vm.c: the translation cache; null with -accel interp */
+struct tc *vm_tc(const struct vm *);
 
 /* stats.c */
 int64_t vm_clock_ns(void);

@@ -98,6 +98,18 @@ unsigned view_disasm(const struct ccf *c, const uint8_t *bytes, unsigned len, ui
 			    textlen);
 }
 
+const char *view_callout_text(const struct tc *tc, const struct ccf *c, uint32_t lin, unsigned why)
+{
+	enum form form = hint_form(tc, lin);
+
+	if (form == FORM_CALLOUT)
+		return "met device memory";
+	if (why == WHY_NONE || why == WHY_STACK || why == WHY_FLOW)
+		return form == FORM_LOOKUP || (c->mode & MODE_LOOKUP) ? "only when its look-up misses"
+								      : "an operand that is not expanded";
+	return classify_why_text(why);
+}
+
 /* ---- totals ---- */
 
 struct totals {
@@ -179,21 +191,22 @@ enum { CALLOUT_NAMES = 256 };
 
 struct callout_count {
 	char name[20];
-	unsigned why, form, count;
+	const char *why;
+	unsigned count;
 };
 
-static void count_callout(struct callout_count *table, unsigned *n, const char *name, unsigned why, unsigned form)
+static void count_callout(struct callout_count *table, unsigned *n, const char *name, const char *why)
 {
 	unsigned i;
 
 	for (i = 0; i < *n; i++)
-		if (table[i].why == why && table[i].form == form && !strcmp(table[i].name, name))
+		if (table[i].why == why && !strcmp(table[i].name, name))
 			break;
 	if (i == CALLOUT_NAMES)
 		return;
 	if (i == *n) {
 		(*n)++;
-		table[i] = (struct callout_count){.why = why, .form = form};
+		table[i] = (struct callout_count){.why = why};
 		snprintf(table[i].name, sizeof(table[i].name), "%.19s", name);
 	}
 	table[i].count++;
@@ -214,8 +227,7 @@ static void count_ccf(struct tc *tc, const struct ccf *c, struct callout_count *
 			continue;
 		view_disasm(c, bytes + at, len - at, c->lin + at, text, sizeof(text));
 		text[strcspn(text, " ")] = 0;
-		count_callout(table, n, text, t.why,
-			      hint_form(tc, c->lin + at) == FORM_CALLOUT);
+		count_callout(table, n, text, view_callout_text(tc, c, c->lin + at, t.why));
 	}
 }
 
@@ -240,9 +252,6 @@ void tc_view_callouts(struct tc *tc, FILE *f)
 	fprintf(f, "%llu callouts made so far; instructions in live CCFs that make one:\n",
 		(unsigned long long)tc_statistics(tc)->callouts);
 	for (unsigned i = 0; i < n; i++)
-		fprintf(f, "%6u  %-12s  %s\n", table[i].count, table[i].name,
-			table[i].form			? "met device memory (form: callout)"
-			: table[i].why == WHY_NONE	? "an operand that is not expanded"
-							: classify_why_text(table[i].why));
+		fprintf(f, "%6u  %-12s  %s\n", table[i].count, table[i].name, table[i].why);
 	free(table);
 }

@@ -17,6 +17,11 @@ const char *view_state(const struct ccf *);
 /* The CCF's source as it is in memory now; returns how many bytes are there (less than guest_len: gone). */
 unsigned view_source(struct tc *, const struct ccf *, uint8_t *bytes, unsigned max);
 bool view_covers(const struct ccf *, uint32_t lin);
+/*
+ * Why the expansion of the instruction at lin leaves for the interpreter; `why` is classification's. A constant
+ * string.
+ */
+const char *view_callout_text(const struct tc *, const struct ccf *, uint32_t lin, unsigned why);
 /* Does host code [off, off + len) of the TC leave for the interpreter? */
 bool view_calls_out(const struct tc *, uint32_t off, uint32_t len);
 /* Guest disassembly in the CCF's mode. */

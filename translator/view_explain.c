@@ -88,7 +88,7 @@ static bool explain_jump(const struct view_context *v, const char *text, uint32_
 	const struct ccf *c = v->c;
 	const char *p = strrchr(text, ' ');
 
-	if (!is_jump(text) || !p || strncmp(p + 1, "0x", 2))
+	if (!is_jump(text) || strchr(text, '[') || !p || strncmp(p + 1, "0x", 2))
 		return false;
 	for (unsigned n = 0; n < CCF_EXITS; n++) {
 		const struct ccf_exit *x = &c->exit[n];

@@ -70,6 +70,7 @@ static void print_event(const struct history *h, const struct history_event *e, 
 	case HISTORY_TRANSLATE:
 		fprintf(f, "%llu instructions, for ", (unsigned long long)e->arg);
 		view_print_mode(f, e->mode);
+		fprintf(f, " (mode %x)", e->mode);
 		break;
 	case HISTORY_DROP:
 		if (e->arg == ~0ull)
@@ -193,7 +194,7 @@ static unsigned print_ccfs(struct tc *tc, uint32_t lin, FILE *f)
 		fprintf(f, "  CCF %u at %08x (gpa %08llx), %s, for ", id, c->lin, (unsigned long long)c->gpa,
 			view_state(c));
 		view_print_mode(f, c->mode);
-		fprintf(f, "%s%s%s%s\n", c->flags & CCF_CROSSING ? ", spans two pages" : "",
+		fprintf(f, " (mode %x)%s%s%s%s\n", c->mode, c->flags & CCF_CROSSING ? ", spans two pages" : "",
 			c->flags & CCF_SELFCHECK ? ", checks its own source at entry" : "",
 			c->flags & CCF_STALE ? ", not to be revived" : "",
 			c->incoming ? ", chained to" : "");

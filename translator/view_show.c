@@ -57,9 +57,7 @@ static void print_insn(struct show *s, const uint8_t *bytes, unsigned len, uint3
 	s->v.guest = text;
 	s->v.callout = NULL;
 	if (view_calls_out(s->tc, off, host_len) && decode(&t, bytes, len, lin))
-		s->v.callout = hint_form(s->tc, lin) == FORM_CALLOUT ? "met device memory" :
-			       t.why == WHY_NONE		     ? "operand not expanded" :
-								       classify_why_text(t.why);
+		s->v.callout = view_callout_text(s->tc, s->c, lin, t.why);
 	s->v.lookup = (s->c->mode & MODE_LOOKUP) || hint_form(s->tc, lin) == FORM_LOOKUP;
 	print_host(s, guest, off, host_len);
 }
@@ -97,7 +95,7 @@ static void print_ccf(struct tc *tc, ccf_id id, FILE *f)
 		id, c->lin, (unsigned long long)c->gpa, view_state(c), c->insns, c->guest_len, c->host_len,
 		c->host - c->entry, tc->history->sample[id]);
 	view_print_mode(f, c->mode);
-	fputc('\n', f);
+	fprintf(f, " (mode %x)\n", c->mode);
 	print_code(&s);
 }
 

@@ -173,7 +173,9 @@ static void test_consoles(void **state)
 	bad("-serial a -serial b -serial c -serial d -serial e", "4");
 	assert_true(good("-display none").o.display_none);
 	bad("-display gtk", "-display none");
-	bad("-monitor stdio", "-monitor none");
+	bad("-monitor null -monitor null -monitor null -monitor null -monitor null", "4 at most");
+	bad("-qmp", "needs a value");
+	good("-monitor stdio -qmp unix:/tmp/x,server=on,wait=off");
 	good("-monitor none -net none -nic none -vga none -nodefaults");
 	bad("-net user", "-net none");
 	bad("-nic user", "-nic none");

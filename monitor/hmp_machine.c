@@ -1,0 +1,173 @@
+/* Human monitor: info about the machine and the monitor itself. */
+#include "monitor/hmp_internal.h"
+#include "monitor/run_state.h"
+#include "translator/translator.h"
+
+void hmp_info_status(struct hmp *h)
+{
+	static const char *const text[] = {"running", "paused", "paused (shutdown)"};
+	if (!hmp_take_end(h))
+		return;
+	const char *more = "";
+	if (vm_state(h->vm) == VM_PAUSED && vm_stop_info(h->vm)->reason == STOP_START)
+		more = " (prelaunch)";
+	fprintf(h->out, "VM status: %s%s\n", text[vm_state(h->vm)], more);
+}
+
+void hmp_info_version(struct hmp *h)
+{
+	if (hmp_take_end(h))
+		fprintf(h->out, "%s\n", RINGFENCE_VERSION);
+}
+
+void hmp_info_name(struct hmp *h)
+{
+	if (hmp_take_end(h) && h->vm->options.name)
+		fprintf(h->out, "%s\n", h->vm->options.name);
+}
+
+void hmp_info_kvm(struct hmp *h)
+{
+	if (hmp_take_end(h))
+		fputs("kvm support: not compiled\n", h->out);
+}
+
+void hmp_info_uptime(struct hmp *h)
+{
+	if (!hmp_take_end(h))
+		return;
+	fprintf(h->out, "%.3f seconds since the start, %.3f of them halted; virtual time %.3f\n",
+		(double)(vm_clock_ns() - h->vm->start_ns) / 1e9, (double)h->vm->halt_ns / 1e9,
+		(double)machine_now(h->vm->machine) / 1e9);
+}
+
+void hmp_info_stats(struct hmp *h)
+{
+	if (hmp_take_end(h))
+		vm_print_stats(h->vm, h->out);
+}
+
+void hmp_info_chardev(struct hmp *h)
+{
+	if (!hmp_take_end(h))
+		return;
+	for (unsigned i = 0; i < h->vm->opened_count; i++)
+		fprintf(h->out, "%s: filename=%s\n", h->vm->opened_as[i].label,
+			h->vm->opened_as[i].spec);
+}
+
+void hmp_info_pic(struct hmp *h)
+{
+	if (hmp_take_end(h))
+		machine_print_pic(h->vm->machine, h->out);
+}
+
+void hmp_info_lapic(struct hmp *h)
+{
+	if (hmp_take_end(h))
+		machine_print_lapic(h->vm->machine, h->out);
+}
+
+void hmp_info_irq(struct hmp *h)
+{
+	if (hmp_take_end(h))
+		machine_print_irqs(h->vm->machine, h->out);
+}
+
+void hmp_info_mtree(struct hmp *h)
+{
+	char word[8];
+	/* QEMU's -f, the flat view, is the only one */
+	if (hmp_more(h) && (!hmp_take_word(h, word, sizeof(word)) || !hmp_take_end(h)))
+		return;
+	fputs("address-space: memory\n", h->out);
+	physmap_print(h->vm->map, h->out);
+	fputs("\naddress-space: I/O\n", h->out);
+	machine_print_ports(h->vm->machine, h->out);
+}
+
+/* ---- memory as the processor and the translator see it ---- */
+
+void hmp_info_mem(struct hmp *h)
+{
+	if (hmp_take_end(h))
+		mmu_print_mem(&h->vm->cpu, h->vm->map, h->out);
+}
+
+void hmp_info_tlb(struct hmp *h)
+{
+	if (hmp_take_end(h))
+		mmu_print_tlb(&h->vm->cpu, h->vm->map, h->out);
+}
+
+void hmp_info_windows(struct hmp *h)
+{
+	if (!hmp_take_end(h))
+		return;
+	mmu_print_windows(h->vm->mmu, h->out);
+	if (vm_tc(h->vm))
+		tc_view_gears(vm_tc(h->vm), h->out);
+}
+
+void hmp_info_snapshots(struct hmp *h)
+{
+	if (hmp_take_end(h))
+		mmu_print_snapshots(h->vm->mmu, h->out);
+}
+
+/* ---- the translation cache ---- */
+
+static struct tc *the_tc(struct hmp *h)
+{
+	struct tc *tc = vm_tc(h->vm);
+	if (!tc)
+		fputs("Error: there is no translation cache: the guest is interpreted (-accel interp)\n",
+		      h->out);
+	return tc;
+}
+
+void hmp_info_tc(struct hmp *h)
+{
+	if (hmp_take_end(h) && the_tc(h))
+		tc_view_info(the_tc(h), h->out);
+}
+
+void hmp_info_callouts(struct hmp *h)
+{
+	if (hmp_take_end(h) && the_tc(h))
+		tc_view_callouts(the_tc(h), h->out);
+}
+
+/* The argument that is an address, when the view takes one. */
+static bool take_address(struct hmp *h, uint32_t *lin)
+{
+	uint64_t address;
+	if (!hmp_take_expression(h, &address) || !hmp_take_end(h))
+		return false;
+	if (address > UINT32_MAX)
+		hmp_fail(h, "addresses have 32 bits");
+	*lin = (uint32_t)address;
+	return address <= UINT32_MAX;
+}
+
+void hmp_tc(struct hmp *h)
+{
+	char word[16];
+	const struct tc_view *view;
+	uint32_t lin = 0;
+	struct tc *tc = the_tc(h);
+	if (!tc || !hmp_take_word(h, word, sizeof(word)))
+		return;
+	view = tc_view_find(word);
+	if (!view) {
+		hmp_fail(h, "unknown view '%s'", word);
+		return;
+	}
+	if (view->address && !take_address(h, &lin))
+		return;
+	if (!view->address)
+		hmp_more(h);
+	const char *error = view->run(tc, lin, h->args, h->out);
+	if (error)
+		hmp_fail(h, "%s", error);
+}
