@@ -71,6 +71,7 @@ void gdb_put_stop(struct gdb *g)
 	else if (s->reason == STOP_POWEROFF)
 		signal = SIGNAL_QUIT;
 	gdb_putf(&g->reply, "T%02xthread:1;", signal);
+	gdb_put_usual(g);
 	if (s->reason == STOP_BREAKPOINT)
 		put_breakpoint(g, s->pc);
 	else if (s->reason == STOP_WATCHPOINT)

@@ -119,6 +119,7 @@ gdb_command_fn gdb_query, gdb_set;
 /* ---- registers (gdb_regs.c, gdb_target.c) ---- */
 
 gdb_command_fn gdb_read_all, gdb_write_all, gdb_read_register, gdb_write_register;
+void gdb_put_usual(struct gdb *); /* registers in a stop reply */
 
 enum gdb_type {
 	GDB_INT32, GDB_CODE, GDB_STACK, GDB_EFLAGS, GDB_X87, GDB_X87_CONTROL, GDB_XMM, GDB_MXCSR, GDB_CR0, GDB_CR4, GDB_EFER,

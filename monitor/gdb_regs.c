@@ -332,6 +332,22 @@ bool gdb_read_all(struct gdb *g, const char *p, size_t n)
 	return true;
 }
 
+/* What a debugger looks at after each step (by number): it then need not ask. */
+void gdb_put_usual(struct gdb *g)
+{
+	static const unsigned usual[] = {4, 5, 8}; /* esp, ebp, eip */
+	uint8_t value[REG_MAX];
+
+	for (unsigned i = 0; i < ARRAY_LEN(usual); i++) {
+		const struct gdb_reg *r = &gdb_regs[usual[i]];
+
+		r->get(&g->vm->cpu, r->arg, value);
+		gdb_putf(&g->reply, "%02x:", usual[i]);
+		gdb_put_hex(&g->reply, value, r->size);
+		gdb_put(&g->reply, ";");
+	}
+}
+
 static size_t all_size(void)
 {
 	size_t size = 0;
