@@ -1,5 +1,6 @@
 /* The gdb protocol's q and Q packets: features, threads, the target description, `monitor`. */
 #include "monitor/gdb_internal.h"
+#include "monitor/hmp.h"
 
 #include <string.h>
 
@@ -137,7 +138,7 @@ static bool monitor_command(struct gdb *g, const char *p, size_t n)
 	if (!n || n % 2 || n / 2 >= sizeof(line) || !gdb_get_bytes(&p, line, n / 2) || *p)
 		return gdb_error(g, GDB_EINVAL);
 	line[n / 2] = 0;
-	print_console(g, "there is no monitor yet\n");
+	hmp_execute(g->vm, line, print_console, g);
 	return gdb_ok(g);
 }
 

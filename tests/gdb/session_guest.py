@@ -8,6 +8,9 @@ run("stepi")
 check(value("$eip") == value("&_start") + 1, "one instruction")
 same(value("$cr0") & 0x80000001, 1, "protected mode, no paging")
 
+check("EIP=" in run("monitor info registers"), "monitor info registers")
+check(run("monitor nonsense") != "", "an unknown monitor command")
+
 # A breakpoint, arguments, the stack, finish.
 run("break add if a == 1 && b == 1")
 run("continue")
