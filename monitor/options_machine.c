@@ -129,16 +129,29 @@ static enum options_result set_lookup(struct option_context *c, const struct key
 	return OPTIONS_RUN;
 }
 
+static enum options_result set_direct(struct option_context *c, const struct keyval *kv)
+{
+	bool on;
+
+	if (kv->value && !strcmp(kv->value, "auto"))
+		c->o->accel.direct = DIRECT_AUTO;
+	else if (kv->value && parse_switch(kv->value, &on))
+		c->o->accel.direct = on ? DIRECT_ON : DIRECT_OFF;
+	else
+		return option_error(c, "-accel: direct is auto, on or off");
+	return OPTIONS_RUN;
+}
+
 static enum options_result set_accel_key(struct option_context *c, const struct keyval *kv)
 {
-	static const char *const keys[] = {"lockstep", "verify", "tc-size", "lookup"};
+	static const char *const keys[] = {"lockstep", "verify", "tc-size", "lookup", "direct"};
 	struct accel_options *a = &c->o->accel;
 	unsigned n = 0;
 
 	while (n < ARRAY_LEN(keys) && strcmp(kv->key, keys[n]))
 		n++;
 	if (n == ARRAY_LEN(keys))
-		return option_error(c, "-accel: unknown key '%s': use lockstep, lookup, tc-size or verify", kv->key);
+		return option_error(c, "-accel: unknown key '%s': use direct, lockstep, lookup, tc-size or verify", kv->key);
 	if (a->kind != ACCEL_DBT)
 		return option_error(c, "-accel: '%s' belongs to -accel dbt", kv->key);
 	switch (n) {
@@ -148,8 +161,10 @@ static enum options_result set_accel_key(struct option_context *c, const struct 
 		return set_accel_switch(c, kv, &a->verify);
 	case 2:
 		return set_tc_size(c, kv);
-	default:
+	case 3:
 		return set_lookup(c, kv);
+	default:
+		return set_direct(c, kv);
 	}
 }
 
@@ -158,6 +173,8 @@ enum options_result option_set_accel(struct option_context *c, const char *arg)
 	if (is_help(arg)) {
 		fputs("Accelerators:\n"
 		      "  dbt          translate guest code (default)\n"
+		      "    direct=auto|on|off  run user code untranslated in confined processes: of programs that\n"
+		      "                     compute (auto), of all, or of none (default)\n"
 		      "    lockstep=on|off  run every block in the interpreter too and compare\n"
 		      "    lookup=auto|on|off  which user code reaches memory through the software TLB: that of\n"
 		      "                     young address spaces (auto), all, or none\n"

@@ -40,7 +40,7 @@ static bool undisturbed(struct tc *tc, uint32_t next)
 		return false;
 	if (tc->x.intr_wait && (c->eflags & FL_IF))
 		return false;
-	return !c->shadow && mode_of(c) == (tc->mode & ~(uint32_t)MODE_LOOKUP);
+	return !c->shadow && mode_of(c) == (tc->mode & ~(uint32_t)MODE_GEAR);
 }
 
 uint32_t callout_interp(struct tcx *x)

@@ -6,7 +6,7 @@
  * the running CCF's exits at their stubs and R13 at the table that misses, so the dispatcher has control at the next
  * block boundary; long string instructions are left at once, they can be resumed at any iteration.
  */
-#include "translator/internal.h"
+#include "translator/direct.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -72,6 +72,7 @@ static void on_kick(int sig, siginfo_t *info, void *ctx)
 
 	if (!tc)
 		return;
+	direct_kick(tc);
 	if (rip >= (uintptr_t)tc_enter_check && rip < (uintptr_t)tc_enter_end) {
 		uc->uc_mcontext.gregs[REG_RIP] = (greg_t)tc_enter_abort;
 		return;

@@ -50,6 +50,8 @@ enum {
 	MODE_TSC_OK = 1 << 16,  /* RDTSC does not fault */
 	MODE_INTERPRET = 1 << 17, /* nothing is translated in this mode */
 	MODE_LOOKUP = 1 << 18,    /* memory by look-up: an address space too young for a window */
+	MODE_DIRECT = 1 << 19,    /* what may not run directly of an address space whose code does */
+	MODE_GEAR = MODE_LOOKUP | MODE_DIRECT, /* not the processor's state, but how it is run */
 };
 uint32_t mode_of(const struct cpu *);
 
@@ -174,6 +176,14 @@ struct gear {
 	bool window;       /* promoted */
 };
 
+/* The same for worlds (direct_gear.c). */
+struct direct_gear {
+	bool on, banned;
+	uint8_t patience;
+	uint32_t ticks, exits;
+	int64_t audit_ns;
+};
+
 /* ---------------------------------- the translation cache ---------------------------------- */
 
 enum { TC_SEGMENTS = 16, TC_HASH_BITS = 16, TC_PAGE_BITS = 16, TC_HINT_BITS = 12 };
@@ -224,6 +234,8 @@ struct tc {
 	pid_t tid;
 	void *altstack;
 	struct lockstep *lockstep;
+	struct direct *direct;  /* null: user code runs translated */
+	struct direct_gear direct_gear[MMU_MAX_SPACES];
 	struct history *history; /* for the debug monitor; never null */
 	uint32_t *breakpoint;   /* linear addresses, ascending */
 	unsigned breakpoints;

@@ -120,7 +120,7 @@ static bool load_segment(struct tc *tc, unsigned seg, uint16_t sel)
 static uint64_t next_insn(struct tc *tc)
 {
 	tc->cpu->rip = tc->x.arg;
-	if (mode_of(tc->cpu) == (tc->mode & ~(uint32_t)MODE_LOOKUP) && !tc->interrupted)
+	if (mode_of(tc->cpu) == (tc->mode & ~(uint32_t)MODE_GEAR) && !tc->interrupted)
 		return tc->x.target;
 	return lean_continue(tc);
 }

@@ -9,7 +9,7 @@
  *                             happens often, the page is left writable and its CCFs check themselves at entry, until
  *                             that has been in vain for long (a kernel patching itself at start)
  */
-#include "translator/internal.h"
+#include "translator/direct.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,6 +67,7 @@ void smc_add(struct tc *tc, ccf_id id)
 {
 	struct ccf *c = ccf_of(tc, id);
 
+	direct_code_added(tc, c->gpa);
 	for (unsigned k = 0; k < 2; k++) {
 		uint64_t at = page_gpa(c, k), gfn = at >> PAGE_SHIFT;
 		struct code_page *p;
@@ -173,6 +174,7 @@ static void written(void *ctx, gpa_t at, unsigned len)
 	struct tc *tc = ctx;
 	struct code_page *p = page_find(tc, at.v >> PAGE_SHIFT);
 
+	direct_code_written(tc, at.v >> PAGE_SHIFT);
 	tc->history->write = at.v;
 	if (p && !drop_on_page(tc, p, at.v, at.v + len) && ++p->writes >= NEAR_MISSES)
 		give_up_page(tc, p);
@@ -233,9 +235,47 @@ void smc_destroy(struct tc *tc)
 	free(tc->hint);
 }
 
+/* ---- pages whose code runs directly (direct.c) ---- */
+
+void smc_watch(struct tc *tc, uint64_t gfn)
+{
+	page_make(tc, gfn);
+	physmap_mark_code(tc->pm, gpa(gfn << PAGE_SHIFT));
+}
+
+unsigned smc_starts(struct tc *tc, uint64_t gfn, uint16_t *starts, unsigned max, unsigned *tail)
+{
+	struct code_page *p = page_find(tc, gfn);
+	unsigned n = 0;
+
+	*tail = 0;
+	for (ccf_id id = p ? p->first : 0; id; id = *next_on_page(tc, id, gfn)) {
+		const struct ccf *c = ccf_of(tc, id);
+
+		if (c->gpa >> PAGE_SHIFT != gfn)
+			*tail = c->guest_len - (PAGE_SIZE - (unsigned)(c->gpa & PAGE_MASK));
+		else if (n < max)
+			starts[n++] = (uint16_t)(c->gpa & PAGE_MASK);
+	}
+	return n;
+}
+
+void smc_drop_mode(struct tc *tc, uint64_t gfn, uint32_t mode_bit)
+{
+	struct code_page *p = page_find(tc, gfn);
+	ccf_id next;
+
+	for (ccf_id id = p ? p->first : 0; id; id = next) {
+		next = *next_on_page(tc, id, gfn);
+		if (ccf_of(tc, id)->mode & mode_bit && ccf_of(tc, id)->gpa >> PAGE_SHIFT == gfn)
+			ccf_drop(tc, id);
+	}
+}
+
 /* Every CCF is gone: forget the pages as well. */
 void smc_clear(struct tc *tc)
 {
+	direct_flush(tc);
 	for (unsigned i = 0; i < PAGE_SLOTS; i++)
 		if (tc->page[i].used)
 			physmap_unmark_code(tc->pm, gpa(tc->page[i].gfn << PAGE_SHIFT));

@@ -6,6 +6,7 @@
  * kicks. At every boundary it comes by, it looks in this order at: requests (kick), NMI and interrupts, debug traps and
  * single-stepping, the mode, the CCF.
  */
+#include "translator/direct.h"
 #include "translator/lockstep.h"
 #include "translator/tu.h"
 
@@ -41,6 +42,7 @@ static bool create_parts(struct tc *tc, char *err, size_t errlen)
 	mmu_set_listener(tc->mmu, &listener);
 	/* kernel code that touches user pages gets the look-up form: a process' pages do not clutter the supervisor window */
 	mmu_refuse_user_fills(tc->mmu, tc->lookup_possible && tc->config.lookup != TC_LOOKUP_OFF);
+	tc->direct = direct_create(tc);
 	if (tc->config.lockstep && !(tc->lockstep = lockstep_create(tc))) {
 		snprintf(err, errlen, "out of memory for lockstep");
 		return false;
@@ -86,6 +88,8 @@ void tc_destroy(struct tc *tc)
 		return;
 	fault_thread_fini(tc);
 	lockstep_destroy(tc->lockstep);
+	direct_destroy(tc->direct);
+	tc->direct = NULL;
 	smc_destroy(tc);
 	ibtc_destroy(tc);
 	cache_destroy(tc);
@@ -247,6 +251,8 @@ static void dispatch(struct tc *tc)
 		tc->stats.interpreted++;
 		return;
 	}
+	if ((tc->mode & MODE_DIRECT) && direct_run(tc))
+		return;
 	select_window(tc);
 	id = find_or_translate(tc);
 	if (!id) {

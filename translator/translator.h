@@ -17,6 +17,9 @@ struct tc;
 /* Which user code reaches memory by look-up instead of through a window: that of young address spaces, all, none. */
 enum tc_lookup { TC_LOOKUP_AUTO, TC_LOOKUP_ON, TC_LOOKUP_OFF };
 
+/* Does user code run directly: never, when it computes, whenever it can. */
+enum tc_direct { TC_DIRECT_OFF, TC_DIRECT_AUTO, TC_DIRECT_ON };
+
 struct tc_config {
 	size_t size;      /* bytes of translated code; 0: default */
 	bool verify;      /* run the verifier on every CCF (always on in debug builds) */
@@ -24,6 +27,7 @@ struct tc_config {
 	bool count;       /* count executed guest instructions (costs a little) */
 	bool interpret;   /* -accel interp: never translate */
 	enum tc_lookup lookup;
+	enum tc_direct direct;
 };
 
 struct tc_ops {
@@ -101,6 +105,17 @@ void tc_view_gears(struct tc *, FILE *);
 	X(kicks, "kicks") \
 	X(promotions, "address spaces promoted from look-up to window") \
 	X(demotions, "address spaces demoted to look-up") \
+	X(worlds, "worlds made") \
+	X(worlds_recycled, "worlds given to another address space") \
+	X(world_entries, "times guest code was run directly") \
+	X(world_faults, "page faults in worlds") \
+	X(world_traps, "other exceptions in worlds") \
+	X(world_kicks, "worlds interrupted") \
+	X(world_deaths, "worlds lost") \
+	X(pages_fit, "code pages found fit to run directly") \
+	X(pages_unfit, "code pages found unfit") \
+	X(direct_promotions, "address spaces promoted to a world") \
+	X(direct_demotions, "address spaces whose world cost too much") \
 	X(translate_ns, "nanoseconds spent translating")
 struct tc_stats {
 #define X(name, text) uint64_t name;

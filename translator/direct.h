@@ -1,0 +1,51 @@
+/* Running user code directly: the translator's side of worlds (world/world.h). */
+#ifndef RINGFENCE_TRANSLATOR_DIRECT_H
+#define RINGFENCE_TRANSLATOR_DIRECT_H
+
+#include "translator/internal.h"
+
+struct direct;
+
+/* ---- direct.c ---- */
+/* Null when it is off, or not possible here (one line on stderr says why). */
+struct direct *direct_create(struct tc *);
+void direct_destroy(struct direct *);
+/*
+ * In MODE_DIRECT, at a boundary with nothing pending: run guest code at cpu->rip in a world until it stops, and deal with why.
+ * False: nothing was done, this code has to run translated.
+ */
+bool direct_run(struct tc *);
+/* Have a world that runs come back. Async-signal-safe. */
+void direct_kick(struct tc *);
+/* The bytes of a page of RAM are about to change, or it is not write-protected any more. */
+void direct_code_written(struct tc *, uint64_t gfn);
+/* A unit of translated code begins at this address. */
+void direct_code_added(struct tc *, uint64_t gpa);
+/* All translations were forgotten. */
+void direct_flush(struct tc *);
+
+/* ---- direct_gear.c ---- */
+/* Does user code of this space run directly? */
+bool direct_gear(const struct tc *, unsigned space);
+void direct_tick(struct tc *, unsigned space);
+void direct_demote(struct tc *, unsigned space);
+void direct_gear_reset(struct tc *, unsigned space);
+
+/* ---- vet.c ---- */
+enum { VET_STARTS = 4096 / 64 }; /* words of a bitmap of instruction starts */
+/*
+ * May all code of this page run directly? `seed` is the offset of an instruction that is about to. `starts` receives the
+ * offsets of the instructions looked at, `needs` what must be so while they run.
+ */
+enum { NEEDS_VECTOR = 2, /* FPU and SSE are on */ NEEDS_FLAGS = 4 /* IF is 1, IOPL 0, NT 0: EFLAGS may be looked at */ };
+bool vet_page(struct tc *, uint64_t gfn, unsigned seed, uint64_t *starts, uint8_t *needs);
+
+/* ---- smc.c ---- */
+/* Report writes to the page as if it held translations. */
+void smc_watch(struct tc *, uint64_t gfn);
+/* Offsets of units that begin in the page, and where the last one that began before it ends in it (else 0). At most max. */
+unsigned smc_starts(struct tc *, uint64_t gfn, uint16_t *starts, unsigned max, unsigned *tail);
+/* Drop the units of a mode on a page: it runs another way from now on. */
+void smc_drop_mode(struct tc *, uint64_t gfn, uint32_t mode_bit);
+
+#endif

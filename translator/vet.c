@@ -1,0 +1,243 @@
+/*
+ * Which code may run directly?
+ *
+ * Directly executed code sees the host's segment selectors, CPUID, descriptor table registers. The processor does not trap such
+ * instructions, so a page is made executable in a world only when none is on it, as far as can be known:
+ *
+ *   1. From every known start (translated units, the instruction about to run) code is followed along direct branches within
+ *      the page: every instruction on the way must be harmless.
+ *   2. What lies between is decoded from front to back; the same holds for it. Bytes that do not decode are data.
+ *   3. In bytes not reached by 1. the encodings of CPUID, SYSENTER and SYSCALL may occur at no offset, decoded or not.
+ *
+ * A page that fails runs translated, all of it. It is looked at again when it is written, and now and then.
+ *
+ * What is left: code that jumps into the middle of its own instructions may meet a segment register move that way. The world reports
+ * the segment registers with each exit, so a load is noticed (world.c: take_image); a jump into 64-bit mode gets no further than the
+ * world's filter. Programs that do so on purpose see a host selector.
+ *
+ * What traps need not be found: privileged instructions, I/O, INT n and RDTSC (made to fault, see the stub) arrive as
+ * signals with exact state. Not so SYSENTER and SYSCALL, for which the host's kernel does not keep the state.
+ */
+#include "translator/classify.h"
+#include "translator/direct.h"
+
+#include <string.h>
+
+enum { UNKNOWN, START, MIDDLE, WORK = 1024, INSN_MAX = 15 };
+
+struct vet {
+	struct tc *tc;
+	const uint8_t *bytes;
+	uint8_t map[PAGE_SIZE];
+	uint16_t work[WORK];
+	unsigned n;
+	uint8_t needs;
+};
+
+/* Moves to and from segment registers, by opcode. */
+static bool segment_move(const ZydisDecodedInstruction *z)
+{
+	if (z->opcode_map == ZYDIS_OPCODE_MAP_0F)
+		return (z->opcode & 0xf6) == 0xa0; /* A0, A1, A8, A9: PUSH and POP of FS, GS */
+	if (z->opcode_map != ZYDIS_OPCODE_MAP_DEFAULT)
+		return false;
+	return z->opcode == 0x8c || z->opcode == 0x8e || (z->opcode < 0x20 && (z->opcode & 7) >= 6 && z->opcode != 0x0f);
+}
+
+/* F3 makes BSF and BSR other instructions on hosts that have TZCNT and LZCNT. */
+static bool repeated(const ZydisDecodedInstruction *z)
+{
+	for (unsigned i = 0; i < z->raw.prefix_count; i++)
+		if (z->raw.prefixes[i].value == 0xf3)
+			return true;
+	return false;
+}
+
+static bool harmless_mnemonic(const ZydisDecodedInstruction *z)
+{
+	switch (z->mnemonic) {
+	case ZYDIS_MNEMONIC_SYSENTER:
+	case ZYDIS_MNEMONIC_SYSCALL:
+	case ZYDIS_MNEMONIC_SYSEXIT:
+	case ZYDIS_MNEMONIC_SYSRET:
+	case ZYDIS_MNEMONIC_IRET:
+	case ZYDIS_MNEMONIC_IRETD:
+	case ZYDIS_MNEMONIC_INT1:
+		return false;
+	case ZYDIS_MNEMONIC_BSF:
+	case ZYDIS_MNEMONIC_BSR:
+		return !repeated(z);
+	default:
+		return true;
+	}
+}
+
+/* What PUSHF shows is the guest's when IF is 1 and IOPL and NT are 0, as they are in a world. */
+static bool flags_image(const ZydisDecodedInstruction *z)
+{
+	return z->mnemonic == ZYDIS_MNEMONIC_PUSHF || z->mnemonic == ZYDIS_MNEMONIC_PUSHFD ||
+	       z->mnemonic == ZYDIS_MNEMONIC_POPF || z->mnemonic == ZYDIS_MNEMONIC_POPFD;
+}
+
+static bool harmless(struct vet *v, const struct tinsn *t)
+{
+	const ZydisDecodedInstruction *z = &t->z;
+
+	if (z->meta.isa_ext != ZYDIS_ISA_EXT_BASE && t->action != ACT_NOP)
+		v->needs |= NEEDS_VECTOR;
+	if (flags_image(z))
+		v->needs |= NEEDS_FLAGS;
+	if (z->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY || t->next < t->eip)
+		return false;
+	if (segment_move(z) || z->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR || !harmless_mnemonic(z))
+		return false;
+	if (t->why == WHY_POINTERS || (t->why == WHY_SENSITIVE && !flags_image(z)))
+		return false;
+	return t->action == ACT_NOP || t->why == WHY_PRIVILEGED || classify_isa_allowed(v->tc->cpu->model, z);
+}
+
+/* Are the bytes that decide what it is within the page? */
+static bool opcode_within(const ZydisDecodedInstruction *z, unsigned room)
+{
+	static const uint8_t opcode_bytes[] = {[ZYDIS_OPCODE_MAP_DEFAULT] = 1, [ZYDIS_OPCODE_MAP_0F] = 2,
+					       [ZYDIS_OPCODE_MAP_0F38] = 3, [ZYDIS_OPCODE_MAP_0F3A] = 3};
+
+	if (z->attributes & ZYDIS_ATTRIB_HAS_MODRM)
+		return z->raw.modrm.offset < room;
+	return z->opcode_map < ARRAY_LEN(opcode_bytes) &&
+	       z->raw.prefix_count + opcode_bytes[z->opcode_map] <= room;
+}
+
+enum found { HARMLESS, HARMFUL, NOTHING };
+
+static enum found look(struct vet *v, unsigned at, struct tinsn *t)
+{
+	unsigned room = PAGE_SIZE - at;
+	uint8_t crossing[2 * INSN_MAX] = {0};
+
+	if (decode(t, v->bytes + at, room < INSN_MAX ? room : INSN_MAX, at))
+		return harmless(v, t) ? HARMLESS : HARMFUL;
+	if (room >= INSN_MAX)
+		return NOTHING;
+	memcpy(crossing, v->bytes + at, room);
+	if (!decode(t, crossing, INSN_MAX, at))
+		return HARMFUL;
+	return opcode_within(&t->z, room) && harmless(v, t) ? HARMLESS : HARMFUL;
+}
+
+static void mark(struct vet *v, unsigned at, unsigned len)
+{
+	v->map[at] = START;
+	for (unsigned i = at + 1; i < at + len && i < PAGE_SIZE; i++)
+		if (v->map[i] == UNKNOWN)
+			v->map[i] = MIDDLE;
+}
+
+static bool ends_flow(const struct tinsn *t)
+{
+	return t->z.mnemonic == ZYDIS_MNEMONIC_JMP || t->z.mnemonic == ZYDIS_MNEMONIC_RET ||
+	       t->z.mnemonic == ZYDIS_MNEMONIC_UD2;
+}
+
+static bool push(struct vet *v, int64_t at)
+{
+	if (at < 0 || at >= PAGE_SIZE || v->map[at] == START)
+		return true;
+	if (v->n == WORK)
+		return false;
+	v->work[v->n++] = (uint16_t)at;
+	return true;
+}
+
+/* Follow code from one start; false: something harmful. */
+static bool follow(struct vet *v, unsigned at)
+{
+	struct tinsn t;
+
+	while (at < PAGE_SIZE && v->map[at] != START) {
+		/* bytes that are no instruction raise #UD when they are reached */
+		enum found f = look(v, at, &t);
+
+		if (f != HARMLESS)
+			return f == NOTHING;
+		mark(v, at, t.z.length);
+		if (t.z.raw.imm[0].is_relative && !push(v, (int64_t)t.next + t.z.raw.imm[0].value.s))
+			return false;
+		if (ends_flow(&t))
+			return true;
+		at = t.next;
+	}
+	return true;
+}
+
+static bool hidden_encoding(const struct vet *v, unsigned at)
+{
+	const uint8_t *b = v->bytes + at;
+
+	if (b[0] != 0x0f)
+		return false;
+	return at + 1 == PAGE_SIZE || b[1] == 0xa2 || b[1] == 0x34 || b[1] == 0x05;
+}
+
+static bool runs_into_known(const struct vet *v, unsigned at, unsigned len)
+{
+	for (unsigned i = at + 1; i < at + len && i < PAGE_SIZE; i++)
+		if (v->map[i] != UNKNOWN)
+			return true;
+	return false;
+}
+
+/* Everything that code was not followed to. */
+static bool sweep(struct vet *v)
+{
+	struct tinsn t;
+
+	for (unsigned at = 0; at < PAGE_SIZE; at++)
+		if (v->map[at] == UNKNOWN && hidden_encoding(v, at))
+			return false;
+	for (unsigned at = 0; at < PAGE_SIZE;) {
+		enum found f = v->map[at] == UNKNOWN ? look(v, at, &t) : NOTHING;
+
+		if (f == NOTHING || runs_into_known(v, at, t.z.length)) {
+			at++;
+			continue;
+		}
+		if (f == HARMFUL)
+			return false;
+		mark(v, at, t.z.length);
+		at += t.z.length;
+	}
+	return true;
+}
+
+static bool examine(struct vet *v, uint64_t gfn, unsigned seed)
+{
+	unsigned tail;
+
+	v->n = smc_starts(v->tc, gfn, v->work, WORK / 2, &tail);
+	for (unsigned i = 0; i < tail; i++)
+		v->map[i] = MIDDLE;
+	v->work[v->n++] = (uint16_t)seed;
+	while (v->n)
+		if (!follow(v, v->work[--v->n]))
+			return false;
+	return sweep(v);
+}
+
+bool vet_page(struct tc *tc, uint64_t gfn, unsigned seed, uint64_t *starts, uint8_t *needs)
+{
+	static struct vet v; /* large; one vCPU thread vets */
+
+	v.tc = tc;
+	v.needs = 0;
+	v.bytes = physmap_host(tc->pm, gpa(gfn << PAGE_SHIFT), PAGE_SIZE);
+	memset(v.map, UNKNOWN, sizeof(v.map));
+	if (!v.bytes || physmap_kind(tc->pm, gpa(gfn << PAGE_SHIFT)) != PAGE_RAM || !examine(&v, gfn, seed))
+		return false;
+	memset(starts, 0, VET_STARTS * sizeof(*starts));
+	for (unsigned i = 0; i < PAGE_SIZE; i++)
+		if (v.map[i] == START)
+			starts[i / 64] |= 1ull << (i % 64);
+	*needs = v.needs;
+	return true;
+}
