@@ -57,20 +57,13 @@ uint32_t callout_interp(struct tcx *x)
 	return !undisturbed(tc, next);
 }
 
-static bool source_unchanged(struct tc *tc, const struct ccf *c)
-{
-	const uint8_t *src = physmap_host(tc->pm, gpa(c->gpa), c->guest_len);
-
-	return src && code_hash(src, c->guest_len) == c->hash;
-}
-
 /* A CCF of a self-checking page: is its source still what was translated? */
 uint32_t callout_check(struct tcx *x)
 {
 	struct tc *tc = x->tc;
 	struct ccf *c = ccf_of(tc, x->arg);
 
-	bool unchanged = source_unchanged(tc, c);
+	bool unchanged = ccf_unchanged(tc, c);
 
 	if (smc_selfchecked(tc, x->arg, unchanged))
 		return 1;

@@ -59,12 +59,40 @@ void ccf_insert(struct tc *tc, ccf_id id)
 	smc_add(tc, id);
 }
 
+static bool is_live_at(const struct ccf *c, uint32_t lin, uint32_t mode, uint64_t gpa)
+{
+	return c->lin == lin && c->mode == mode && c->gpa == gpa && c->state == CCF_LIVE;
+}
+
+/*
+ * Is the second page the one that the CCF was made from? Tracks it, too: the address space may have had no use for it, or have
+ * flushed it, since.
+ */
+static bool same_second_page(struct tc *tc, const struct ccf *c)
+{
+	uint32_t second = (c->lin | PAGE_MASK) + 1;
+	gpa_t at;
+
+	return mmu_track_code(tc->mmu, c->mode & MODE_USER, gva(second), &at) == OUT_OK && at.v == c->gpa2;
+}
+
 ccf_id ccf_find(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa)
 {
 	for (ccf_id id = *bucket(tc, lin, mode); id; id = ccf_of(tc, id)->hash_next) {
-		struct ccf *c = ccf_of(tc, id);
+		const struct ccf *c = ccf_of(tc, id);
 
-		if (c->lin == lin && c->mode == mode && c->gpa == gpa && c->state == CCF_LIVE)
+		if (is_live_at(c, lin, mode, gpa) && (!(c->flags & CCF_CROSSING) || same_second_page(tc, c)))
+			return id;
+	}
+	return 0;
+}
+
+ccf_id ccf_find_whole(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa)
+{
+	for (ccf_id id = *bucket(tc, lin, mode); id; id = ccf_of(tc, id)->hash_next) {
+		const struct ccf *c = ccf_of(tc, id);
+
+		if (is_live_at(c, lin, mode, gpa) && !(c->flags & CCF_CROSSING))
 			return id;
 	}
 	return 0;
@@ -109,6 +137,23 @@ static bool same_source(struct tc *tc, const struct ccf *c, uint64_t gpa_)
 	const void *src = physmap_host(tc->pm, gpa(gpa_), c->guest_len);
 
 	return src && code_hash(src, c->guest_len) == c->hash;
+}
+
+bool ccf_unchanged(struct tc *tc, const struct ccf *c)
+{
+	unsigned head = PAGE_SIZE - (unsigned)(c->gpa & PAGE_MASK);
+	uint8_t bytes[16]; /* one instruction */
+	const void *first, *second;
+
+	if (!(c->flags & CCF_CROSSING))
+		return same_source(tc, c, c->gpa);
+	first = physmap_host(tc->pm, gpa(c->gpa), head);
+	second = physmap_host(tc->pm, gpa(c->gpa2), c->guest_len - head);
+	if (!first || !second)
+		return false;
+	memcpy(bytes, first, head);
+	memcpy(bytes + head, second, c->guest_len - head);
+	return code_hash(bytes, c->guest_len) == c->hash;
 }
 
 ccf_id ccf_revive(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa_)

@@ -186,7 +186,7 @@ struct direct_gear {
 
 /* ---------------------------------- the translation cache ---------------------------------- */
 
-enum { TC_SEGMENTS = 16, TC_HASH_BITS = 16, TC_PAGE_BITS = 16, TC_HINT_BITS = 12 };
+enum { TC_SEGMENTS = 16, TC_HASH_BITS = 16, TC_HINT_BITS = 12 };
 
 struct tc {
 	struct tcx x;
@@ -212,8 +212,8 @@ struct tc {
 	ccf_id ccf_free;   /* free list through hash_next */
 	ccf_id hash[1 << TC_HASH_BITS];
 
-	struct code_page *page; /* open-addressed by gfn */
-	unsigned pages;
+	struct code_page *page; /* open-addressed by gfn (smc.c) */
+	unsigned pages, page_slots; /* in use; in all, a power of two */
 	uint64_t *hint;         /* lin | form, direct-mapped */
 
 	struct ibtc ibtc[IBTC_TABLES];
@@ -265,6 +265,10 @@ void cache_flush(struct tc *);
 ccf_id ccf_alloc(struct tc *);
 void ccf_insert(struct tc *, ccf_id);
 ccf_id ccf_find(struct tc *, uint32_t lin, uint32_t mode, uint64_t gpa);
+/* Only those within one page; for the lean path. */
+ccf_id ccf_find_whole(struct tc *, uint32_t lin, uint32_t mode, uint64_t gpa);
+/* Does the guest's memory still hold what the CCF was made from? */
+bool ccf_unchanged(struct tc *, const struct ccf *);
 /* Out of every table, chains undone; the code stays for revival. */
 void ccf_drop(struct tc *, ccf_id);
 /* A dropped CCF's memory is being reused. */

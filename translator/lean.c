@@ -42,11 +42,10 @@ static ccf_id find_known(struct tc *tc, uint32_t lin)
 
 	if (id || !mmu_lean_code(tc->mmu, tc->mode & MODE_USER, gva(lin), &at))
 		return id;
-	id = ccf_find(tc, lin, tc->mode, at.v);
-	/* the second page of one that spans two may not be tracked in this space */
-	if (!id || (ccf_of(tc, id)->flags & CCF_CROSSING))
-		return 0;
-	ibtc_put(tc, id);
+	/* the second page of one that spans two may be another in this space: a walk would have to tell */
+	id = ccf_find_whole(tc, lin, tc->mode, at.v);
+	if (id)
+		ibtc_put(tc, id);
 	return id;
 }
 

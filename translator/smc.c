@@ -14,23 +14,31 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum {
 	NEAR_MISSES = 8,  /* writes beside code before the page is given up */
 	THRASH_LIMIT = 4, /* times a page is given up before it becomes self-checking */
 	CLEAN_LIMIT = 256, /* checks in a row that find nothing before it is protected again */
-	PAGE_SLOTS = 1 << TC_PAGE_BITS,
-	NO_PAGE = PAGE_SLOTS,
 };
 
-static unsigned page_slot(uint64_t gfn)
+/*
+ * The table of pages has twice as many slots as the guest has pages, reserved without memory: it never fills, whatever the guest
+ * makes code of. Neighbours stay neighbours, so that little of it is touched.
+ */
+static unsigned page_slot(const struct tc *tc, uint64_t gfn)
 {
-	return (unsigned)((gfn * 0x9e3779b97f4a7c15ull) >> (64 - TC_PAGE_BITS));
+	return (unsigned)gfn & (tc->page_slots - 1);
+}
+
+static unsigned next_slot(const struct tc *tc, unsigned i)
+{
+	return (i + 1) & (tc->page_slots - 1);
 }
 
 static struct code_page *page_find(struct tc *tc, uint64_t gfn)
 {
-	for (unsigned i = page_slot(gfn); tc->page[i].used; i = (i + 1) % PAGE_SLOTS)
+	for (unsigned i = page_slot(tc, gfn); tc->page[i].used; i = next_slot(tc, i))
 		if (tc->page[i].gfn == gfn)
 			return &tc->page[i];
 	return NULL;
@@ -43,7 +51,7 @@ static struct code_page *page_make(struct tc *tc, uint64_t gfn)
 
 	if (p)
 		return p;
-	for (i = page_slot(gfn); tc->page[i].used; i = (i + 1) % PAGE_SLOTS)
+	for (i = page_slot(tc, gfn); tc->page[i].used; i = next_slot(tc, i))
 		;
 	p = &tc->page[i];
 	*p = (struct code_page){.gfn = gfn, .used = true};
@@ -149,10 +157,23 @@ static void give_up_page(struct tc *tc, struct code_page *p)
 		p->selfcheck = true;
 }
 
+/* Of the two pages that a CCF may lie in, the one for which it checks itself. */
+static struct code_page *selfchecking_page(struct tc *tc, const struct ccf *c)
+{
+	for (unsigned k = 0; k < 2; k++) {
+		uint64_t at = page_gpa(c, k);
+		struct code_page *p = at == ~0ull ? NULL : page_find(tc, at >> PAGE_SHIFT);
+
+		if (p && p->selfcheck)
+			return p;
+	}
+	return NULL;
+}
+
 /* A CCF of a self-checking page has compared its source. True: the page is protected again, and the CCF gone. */
 bool smc_selfchecked(struct tc *tc, ccf_id id, bool unchanged)
 {
-	struct code_page *p = page_find(tc, ccf_of(tc, id)->gpa >> PAGE_SHIFT);
+	struct code_page *p = selfchecking_page(tc, ccf_of(tc, id));
 
 	if (!p)
 		return false;
@@ -211,13 +232,31 @@ void smc_space_recycled(void *ctx, unsigned space)
 	gear_reset(ctx, space);
 }
 
+static size_t table_bytes(const struct tc *tc)
+{
+	return tc->page_slots * sizeof(*tc->page);
+}
+
+static bool reserve_pages(struct tc *tc)
+{
+	uint64_t pages = (physmap_below_4g(tc->pm) + physmap_above_4g(tc->pm)) >> PAGE_SHIFT;
+	void *p;
+
+	tc->page_slots = 1 << 12;
+	while (tc->page_slots < 2 * pages)
+		tc->page_slots *= 2;
+	p = mmap(NULL, table_bytes(tc), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		 0);
+	tc->page = p == MAP_FAILED ? NULL : p;
+	return tc->page;
+}
+
 bool smc_create(struct tc *tc, char *err, size_t errlen)
 {
 	struct code_listener listener = {.written = written, .ctx = tc};
 
-	tc->page = calloc(PAGE_SLOTS, sizeof(*tc->page));
 	tc->hint = calloc(1 << TC_HINT_BITS, sizeof(*tc->hint));
-	if (!tc->page || !tc->hint) {
+	if (!reserve_pages(tc) || !tc->hint) {
 		snprintf(err, errlen, "out of memory for code page tables");
 		return false;
 	}
@@ -231,7 +270,8 @@ void smc_destroy(struct tc *tc)
 
 	if (tc->pm)
 		physmap_set_code_listener(tc->pm, &none);
-	free(tc->page);
+	if (tc->page)
+		munmap(tc->page, table_bytes(tc));
 	free(tc->hint);
 }
 
@@ -276,10 +316,10 @@ void smc_drop_mode(struct tc *tc, uint64_t gfn, uint32_t mode_bit)
 void smc_clear(struct tc *tc)
 {
 	direct_flush(tc);
-	for (unsigned i = 0; i < PAGE_SLOTS; i++)
+	for (unsigned i = 0; i < tc->page_slots; i++)
 		if (tc->page[i].used)
 			physmap_unmark_code(tc->pm, gpa(tc->page[i].gfn << PAGE_SHIFT));
-	memset(tc->page, 0, PAGE_SLOTS * sizeof(*tc->page));
+	madvise(tc->page, table_bytes(tc), MADV_DONTNEED); /* zero again */
 	memset(tc->hint, 0, (1 << TC_HINT_BITS) * sizeof(*tc->hint));
 	tc->pages = 0;
 }

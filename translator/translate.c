@@ -306,6 +306,7 @@ ccf_id translate(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa_)
 	memset(u->exit, 0, sizeof(u->exit));
 	if (!plan(u))
 		return 0;
+	u->selfcheck |= u->gpa2 != ~0ull && smc_page_selfchecks(tc, u->gpa2);
 	u->id = ccf_alloc(tc);
 	u->e = (struct emit){u->code, 0, sizeof(u->code), false};
 	emit_unit(u);

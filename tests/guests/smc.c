@@ -136,6 +136,23 @@ static void alias(void)
 		ok = call_code(TEST_VA + 0x2000) == (i & 1 ? 20 : 10);
 	}
 	report(ok, "two frames of code taking turns at one address");
+	/* An instruction whose second half is in another frame each time. */
+	put_mov(frames[4] + 4096 - 2, 0x11111111);
+	memcpy(frames[6], frames[5], 8);
+	frames[6][0] = 0x22;
+	map(6, (u32)frames[4], RW);
+	ok = true;
+	for (u32 i = 0; i < 100 && ok; i++) {
+		map(7, (u32)frames[5 + (i & 1)], RW);
+		ok = call_code(TEST_VA + 0x7000 - 2) == (i & 1 ? 0x11112211 : 0x11111111);
+	}
+	report(ok, "two frames taking turns under an instruction's second half");
+	map(7, 0, 0);
+	struct context half = kernel_context(TEST_VA + 0x7000 - 2);
+
+	run(&half);
+	expect(&half, "an instruction's second half is absent", PF, 0, 0);
+	check_eq(read_cr2(), TEST_VA + 0x7000, "and CR2 names the second page");
 	/* A fault restarts with the code as it is by then. */
 	map(3, (u32)frames[2], 0);
 	struct context c = kernel_context(TEST_VA + 0x3000);

@@ -222,6 +222,91 @@ static void test_page_crossing(void **state)
 	bench_close(&b);
 }
 
+/* Linear LIN.. is physical AT_FAR, and the page after it one that lies elsewhere; the rest of the first 4 MiB is as it was. */
+enum { PAGE_DIR = 0x300000, PAGE_TABLE = 0x301000, LIN = 0x400000, SECOND = 0x200000 };
+
+static void paging_on(struct bench *b)
+{
+	bench_put32(b, PAGE_DIR, 0x83);
+	bench_put32(b, PAGE_DIR + 4, PAGE_TABLE | 3);
+	bench_put32(b, PAGE_TABLE, AT_FAR | 3);
+	bench_put32(b, PAGE_TABLE + 4, SECOND | 3);
+	b->cpu->cr3 = PAGE_DIR;
+	b->cpu->cr4 |= CR4_PSE;
+	b->cpu->cr0 |= CR0_PG;
+	mmu_paging_changed(b->mmu, true, true);
+}
+
+enum { SPOILING = 100, CALM = 100 };
+
+/*
+ * Writes beside the code make one of the two pages self-checking; after that the instruction that spans them keeps its translation,
+ * and changes of either half are still seen.
+ */
+static void crossing_selfcheck(uint32_t spoilt)
+{
+	static const uint8_t insn[] = {0xb8, LE32(0x12345600), 0xf4};
+	uint64_t before = 0;
+	struct bench b;
+
+	bench_open(&b, &small);
+	bench_put(&b, AT_FAR + PAGE_SIZE - 2, insn, 2);
+	bench_put(&b, SECOND, insn + 2, sizeof(insn) - 2);
+	for (unsigned i = 0; i < SPOILING + CALM; i++) {
+		bench_reset(&b, false);
+		paging_on(&b);
+		b.cpu->rip = LIN + PAGE_SIZE - 2;
+		bench_run_tc(&b);
+		assert_int_equal(bench_vector(&b), -1);
+		assert_int_equal(reg(&b, R_EAX), 0x12345600);
+		if (i < SPOILING)
+			bench_put32(&b, spoilt, i);
+		if (i == SPOILING)
+			before = tc_statistics(b.tc)->translations;
+	}
+	assert_true(tc_statistics(b.tc)->translations <= before + 4);
+	for (unsigned i = 0; i < 4; i++) {
+		bench_put(&b, AT_FAR + PAGE_SIZE - 1, &(uint8_t){(uint8_t)i}, 1);
+		bench_put(&b, SECOND, &(uint8_t){(uint8_t)(2 * i)}, 1);
+		bench_reset(&b, false);
+		paging_on(&b);
+		b.cpu->rip = LIN + PAGE_SIZE - 2;
+		bench_run_tc(&b);
+		assert_int_equal(reg(&b, R_EAX), 0x12340000 | 2 * i << 8 | i);
+	}
+	bench_close(&b);
+}
+
+static void test_crossing_selfcheck(void **state)
+{
+	crossing_selfcheck(AT_FAR + 0x100);
+	crossing_selfcheck(SECOND + 0x100);
+}
+
+/* More pages of code than a table of fixed size would hold. */
+static void test_many_code_pages(void **state)
+{
+	enum { PAGES = 70000 };
+	static const struct bench_options big = {.ram = (size_t)320 << 20, .tc_size = 4 << 20};
+	/* inc eax; jmp to the same place in the next page */
+	static const uint8_t code[] = {0x40, 0xe9, LE32(PAGE_SIZE - 6)}, end = 0xf4;
+	struct bench b;
+
+	bench_open(&b, &big);
+	for (uint32_t i = 0; i < PAGES; i++)
+		bench_put(&b, AT_FAR + i * PAGE_SIZE, code, sizeof(code));
+	bench_put(&b, AT_FAR + PAGES * PAGE_SIZE, &end, 1);
+	alarm(120);
+	for (unsigned round = 0; round < 2; round++) {
+		bench_reset(&b, false);
+		b.cpu->rip = AT_FAR;
+		bench_run_tc(&b);
+		assert_int_equal(reg(&b, R_EAX), PAGES);
+	}
+	alarm(0);
+	bench_close(&b);
+}
+
 /* A fault in mid-block: what came before is done, what follows is not, and the frame says where. */
 static void test_precise_fault(void **state)
 {
@@ -251,6 +336,8 @@ int main(void)
 		cmocka_unit_test(test_kick),
 		cmocka_unit_test(test_mmio),
 		cmocka_unit_test(test_page_crossing),
+		cmocka_unit_test(test_crossing_selfcheck),
+		cmocka_unit_test(test_many_code_pages),
 		cmocka_unit_test(test_precise_fault),
 	};
 
