@@ -51,13 +51,14 @@ void cpu_reset(struct cpu *cpu)
 	const struct cpu_ops *ops = cpu->ops;
 	void *ctx = cpu->ops_ctx;
 	const struct cpu_model *model = cpu->model;
-	uint64_t count = cpu->interp_count;
+	uint64_t count = cpu->interp_count, *kinds = cpu->interp_kinds;
 
 	memset(cpu, 0, sizeof(*cpu));
 	cpu->ops = ops;
 	cpu->ops_ctx = ctx;
 	cpu->model = model;
 	cpu->interp_count = count;
+	cpu->interp_kinds = kinds;
 	cpu->eflags = FL_FIXED1;
 	cpu->rip = 0xfff0;
 	cpu->gpr[R_EDX] = model ? model_signature(model) : 0;

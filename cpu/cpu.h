@@ -217,7 +217,12 @@ struct cpu {
 	void *ops_ctx;
 	const struct cpu_model *model; /* what CPUID says; never null */
 	uint64_t interp_count;         /* instructions the interpreter has retired */
+	uint64_t *interp_kinds;        /* the same by CPU_KIND(); null: nobody asks */
 };
+
+/* A kind of instruction for statistics: opcode map (0: one byte, 1: 0F, 2: 0F 38, 3: 0F 3A), opcode, ModR/M's reg field. */
+#define CPU_KIND(map, opcode, reg) (((map) & 3) << 11 | (opcode) << 3 | (reg))
+enum { CPU_KINDS = 4 << 11 };
 
 enum { SHADOW_STI = 1, SHADOW_SS = 2 };
 

@@ -43,6 +43,8 @@ static void roll_back(struct cpu *cpu, const struct saved *s, enum outcome out)
 static void retire(struct cpu *cpu, const struct insn *insn, const struct saved *s)
 {
 	cpu->interp_count++;
+	if (cpu->interp_kinds)
+		cpu->interp_kinds[CPU_KIND(insn->opcode_map, insn->opcode, insn->modrm >> 3 & 7)]++;
 	bool entered_handler = (insn_traits(insn) & TRAIT_NO_STEP) && cpu->rip != insn->next;
 
 	if ((s->eflags & FL_TF) && !(cpu->shadow & SHADOW_SS) && !entered_handler)

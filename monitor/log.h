@@ -13,6 +13,7 @@
 
 #define LOG_CLASSES(X)                                                                             \
 	X(STATS, stats, "statistics of all modules at exit")                                       \
+	X(JSON, json, "with stats: as one line of JSON")                                           \
 	X(INT, int, "external interrupts and NMIs as the processor takes them")                    \
 	X(CPU_RESET, cpu_reset, "processor state at each reset and triple fault")                  \
 	X(MMU, mmu, "changes of CR0, CR3 and CR4 that concern paging, and INVLPG")                 \

@@ -29,7 +29,7 @@ static void print_mmu(const struct vm *vm, FILE *out)
 }
 
 /* One "Name:  N kB" line of /proc/self/status. */
-static uint64_t process_kib(const char *name)
+uint64_t stats_process_kib(const char *name)
 {
 	FILE *f = fopen("/proc/self/status", "re");
 	unsigned long long kib = 0;
@@ -42,6 +42,41 @@ static uint64_t process_kib(const char *name)
 	if (f)
 		fclose(f);
 	return kib;
+}
+
+static void name_kind(unsigned kind, char *name, size_t len)
+{
+	static const char *const maps[] = {"", "0f ", "0f 38 ", "0f 3a "};
+	snprintf(name, len, "%s%02x /%u", maps[kind >> 11], kind >> 3 & 0xff, kind & 7);
+}
+
+unsigned stats_top_kinds(const struct vm *vm, struct kind_count *top, unsigned max)
+{
+	const uint64_t *counts = vm->cpu.interp_kinds;
+	unsigned n = 0;
+	for (unsigned kind = 0; counts && kind < CPU_KINDS; kind++) {
+		struct kind_count new = {.count = counts[kind]};
+		unsigned i = n;
+		if (!new.count || (n == max && new.count <= top[n - 1].count))
+			continue;
+		name_kind(kind, new.name, sizeof(new.name));
+		if (n < max)
+			n++;
+		else
+			i--;
+		for (; i && top[i - 1].count < new.count; i--)
+			top[i] = top[i - 1];
+		top[i] = new;
+	}
+	return n;
+}
+
+static void print_kinds(const struct vm *vm, FILE *out)
+{
+	struct kind_count top[12];
+	unsigned n = stats_top_kinds(vm, top, 12);
+	for (unsigned i = 0; i < n; i++)
+		fprintf(out, "%16llu  of opcode %s\n", (unsigned long long)top[i].count, top[i].name);
 }
 
 void vm_print_stats(struct vm *vm, FILE *out)
@@ -58,6 +93,7 @@ void vm_print_stats(struct vm *vm, FILE *out)
 	line(out, vm->resets, "resets, the first start included");
 	fprintf(out, "-- cpu\n");
 	line(out, vm->cpu.interp_count, "instructions interpreted");
+	print_kinds(vm, out);
 	if (vm->mmu)
 		print_mmu(vm, out);
 	if (vm->accel_state) {
@@ -65,7 +101,7 @@ void vm_print_stats(struct vm *vm, FILE *out)
 		vm->accel->stats(vm->accel_state, out);
 	}
 	fprintf(out, "-- host memory\n");
-	line(out, process_kib("RssAnon"), "KiB private to the monitor now");
-	line(out, process_kib("RssShmem"), "KiB of guest RAM and translation cache touched now");
+	line(out, stats_process_kib("RssAnon"), "KiB private to the monitor now");
+	line(out, stats_process_kib("RssShmem"), "KiB of guest RAM and translation cache touched now");
 	fflush(out);
 }

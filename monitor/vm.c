@@ -79,6 +79,8 @@ static bool create_processor(struct vm *vm, char *err, size_t errlen)
 	cpu_model_set_tsc_hz(&vm->options.cpu, host_tsc_hz(), 1000000000);
 	vm->cpu.model = &vm->options.cpu;
 	cpu_reset(&vm->cpu);
+	if (vm->options.log_mask & LOG_STATS)
+		vm->cpu.interp_kinds = calloc(CPU_KINDS, sizeof(uint64_t)); /* null: not counted */
 	vm->mmu = mmu_create(vm->map, &vm->cpu, &mmu_config, err, errlen);
 	if (!vm->mmu)
 		return false;
@@ -202,7 +204,8 @@ void vm_destroy(struct vm *vm)
 	console_close(vm);
 	gdb_close(vm->gdb, vm_exit_code(vm));
 	if (vm->options.log_mask & LOG_STATS)
-		vm_print_stats(vm, log_stream());
+		vm_print_final_stats(vm, log_stream());
+	free(vm->cpu.interp_kinds);
 	if (vm->accel_state)
 		vm->accel->destroy(vm->accel_state);
 	if (vm->mmu)

@@ -111,5 +111,19 @@ struct tc *vm_tc(const struct vm *);
 /* stats.c */
 int64_t vm_clock_ns(void);
 void vm_print_stats(struct vm *, FILE *);
+uint64_t stats_process_kib(const char *name); /* a line of /proc/self/status */
+
+/* One kind of interpreted instruction and how often; the name is "0f 22 /3": opcode and ModR/M's reg field. */
+struct kind_count {
+	char name[16];
+	uint64_t count;
+};
+/* The most frequent ones, descending; returns how many were filled in. */
+unsigned stats_top_kinds(const struct vm *, struct kind_count *, unsigned max);
+
+/* stats_json.c: the same as one line of JSON, for programs */
+void vm_print_stats_json(struct vm *, FILE *);
+/* At exit: as -d asks. */
+void vm_print_final_stats(struct vm *, FILE *);
 
 #endif
