@@ -26,3 +26,15 @@ bool mmu_lean_code(const struct mmu *m, bool user, gva_t a, gpa_t *out)
 	*out = gpa(((uint64_t)(word >> SH_GFN_SHIFT) << PAGE_SHIFT) | (va & PAGE_MASK));
 	return word & SH_CODE;
 }
+
+bool mmu_window_frame(const struct mmu *m, bool user, gva_t a, bool write, gpa_t *out)
+{
+	const struct window *w = user ? m->user : &m->win[MMU_SUPERVISOR];
+	uint32_t va = (uint32_t)a.v, word;
+
+	if (!w)
+		return false;
+	word = w->shadow[va >> PAGE_SHIFT];
+	*out = gpa(((uint64_t)(word >> SH_GFN_SHIFT) << PAGE_SHIFT) | (va & PAGE_MASK));
+	return word & (write ? SH_W : SH_R);
+}

@@ -170,6 +170,8 @@ MUST_USE enum outcome mmu_track_code(struct mmu *, bool user, gva_t, gpa_t *);
  */
 bool mmu_lean_space(const struct mmu *, bool user, hva_t *base, unsigned *space);
 bool mmu_lean_code(const struct mmu *, bool user, gva_t, gpa_t *);
+/* Where the window has this page at present, stale or not; false: an access would fault. */
+bool mmu_window_frame(const struct mmu *, bool user, gva_t, bool write, gpa_t *);
 
 /* ---- software TLB (softtlb.c): interpreter, callouts, and the look-up form ---- */
 

@@ -2,7 +2,7 @@
  * CCF records: allocation, the table by (linear address, mode), dropping and revival.
  *
  * Life of a CCF: FREE -> LIVE (insert) -> DORMANT (drop: its source was written) -> LIVE (revive: the same bytes are back)
- * or FREE (release: its memory in the TC is reused).
+ * or DEAD (not worth keeping) and in any case FREE (release: its memory in the TC is reused).
  */
 #include "translator/internal.h"
 
@@ -110,12 +110,47 @@ static void isolate(struct tc *tc, ccf_id id)
 		tc->last_exit = 0;
 }
 
+enum { DORMANT_MAX = 4 }; /* of one address and mode */
+
+static void bury(struct tc *tc, ccf_id id)
+{
+	unhash(tc, id);
+	ccf_of(tc, id)->state = CCF_DEAD;
+}
+
+/*
+ * A dropped CCF waits to be revived, but code that is written over and over (a JIT's) would leave ever more of them behind: only
+ * the youngest few of an address are kept.
+ */
+static void retire(struct tc *tc, ccf_id id)
+{
+	const struct ccf *c = ccf_of(tc, id);
+	unsigned same = 0;
+	ccf_id oldest = 0;
+
+	if (c->flags & CCF_NO_REVIVAL) {
+		bury(tc, id);
+		return;
+	}
+	for (ccf_id i = *bucket(tc, c->lin, c->mode); i; i = ccf_of(tc, i)->hash_next) {
+		const struct ccf *d = ccf_of(tc, i);
+
+		if (d->lin == c->lin && d->mode == c->mode && d->state == CCF_DORMANT) {
+			same++;
+			oldest = i;
+		}
+	}
+	if (same > DORMANT_MAX)
+		bury(tc, oldest);
+}
+
 void ccf_drop(struct tc *tc, ccf_id id)
 {
 	isolate(tc, id);
 	history_note(tc->history, HISTORY_DROP, ccf_of(tc, id)->lin, ccf_of(tc, id)->mode, tc->history->write);
 	ccf_of(tc, id)->state = CCF_DORMANT;
 	tc->stats.invalidations++;
+	retire(tc, id);
 }
 
 void ccf_release(struct tc *tc, ccf_id id)
@@ -162,7 +197,7 @@ ccf_id ccf_revive(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa_)
 		struct ccf *c = ccf_of(tc, id);
 
 		if (c->lin != lin || c->mode != mode || c->state != CCF_DORMANT ||
-		    (c->flags & (CCF_CROSSING | CCF_SELFCHECK | CCF_STALE)) || !same_source(tc, c, gpa_))
+		    (c->flags & CCF_NO_REVIVAL) || !same_source(tc, c, gpa_))
 			continue;
 		c->gpa = gpa_;
 		c->state = CCF_LIVE;

@@ -2,19 +2,21 @@
  * Gears: how user code of an address space reaches memory.
  *
  * A window entry costs several microseconds to make and one to drop; a look-up costs a few nanoseconds each time. So an address
- * space starts with look-up, and is promoted to its window when it has shown that it lives: timer interrupts find it
- * running, or its code keeps asking for callouts that a window would do without (string instructions). It is demoted when its window
- * needs so many entries between two ticks that look-up would have been cheaper (a shell that forks: each fork takes the
- * write access from all its pages); each demotion doubles the patience before the next promotion. A new address space under the same
- * CR3 starts anew.
+ * space starts with look-up, and is promoted to its window when it has run for so long that the window's
+ * price would have been paid, or when its code keeps asking for callouts that a window would do without. It is demoted
+ * when its window needs so many entries between two ticks that look-up would have been cheaper (a shell that forks: each fork
+ * takes the write access from all its pages); each demotion doubles the patience before the next promotion. A
+ * new address space under the same CR3 starts anew.
  *
  * Measured on a Linux guest, processor seconds for 1000 rounds in a shell: fork+exec 1.90 by window, 0.81 by look-up; fork 0.57
  * and 0.30. A computing awk: 1.5 by window, 22 by look-up.
  */
 #include "translator/direct.h"
 
+#include <x86intrin.h>
+
 enum {
-	PROMOTE_TICKS = 2,
+	PROMOTE_CYCLES = 3000000, /* of the TSC, in user code: about a millisecond */
 	PROMOTE_CALLOUTS = 4000,
 	DEMOTE_FAULTS = 256, /* between two ticks */
 	MAX_PATIENCE = 6,    /* doublings */
@@ -28,7 +30,7 @@ static struct gear *current(struct tc *tc)
 static void shift(struct gear *g, bool window)
 {
 	g->window = window;
-	g->ticks = g->callouts = g->faults = 0;
+	g->cycles = g->callouts = g->faults = 0;
 }
 
 static void promote(struct tc *tc, struct gear *g)
@@ -38,23 +40,49 @@ static void promote(struct tc *tc, struct gear *g)
 	history_note(tc->history, HISTORY_GEAR, (uint32_t)(g - tc->gear), 0, 1);
 }
 
-uint32_t gear_mode(const struct tc *tc, unsigned space)
+static uint32_t mode_bit(const struct tc *tc, unsigned space)
 {
-	if (tc->cpu->cpl == 3 && direct_gear(tc, space))
+	if (direct_gear(tc, space))
 		return MODE_DIRECT;
-	if (tc->cpu->cpl != 3 || !tc->lookup_possible || tc->config.lookup == TC_LOOKUP_OFF)
+	if (!tc->lookup_possible || tc->config.lookup == TC_LOOKUP_OFF)
 		return 0;
 	return tc->config.lookup == TC_LOOKUP_ON || !tc->gear[space].window ? MODE_LOOKUP : 0;
 }
 
+static void account(struct tc *tc, struct gear *g, uint64_t now)
+{
+	g->cycles += now - tc->gear_since;
+	if (!g->window && g->cycles >= (uint64_t)PROMOTE_CYCLES << g->patience)
+		promote(tc, g);
+}
+
+/*
+ * Comes by whenever the dispatcher or the lean path chooses a mode, so that the time of look-up code is known from one passage
+ * to the next.
+ */
+uint32_t gear_mode(struct tc *tc, uint32_t mode, unsigned space)
+{
+	uint64_t now;
+
+	if (tc->gear_running) {
+		now = __rdtsc();
+		account(tc, tc->gear_running, now);
+		tc->gear_running = NULL;
+	}
+	if (!(mode & MODE_USER))
+		return mode;
+	mode |= mode_bit(tc, space);
+	if (mode & MODE_LOOKUP) {
+		tc->gear_running = &tc->gear[space];
+		tc->gear_since = __rdtsc();
+	}
+	return mode;
+}
+
 void gear_tick(struct tc *tc)
 {
-	struct gear *g = current(tc);
-
-	g->faults = 0;
+	current(tc)->faults = 0;
 	direct_tick(tc, mmu_space(tc->mmu, true));
-	if (!g->window && ++g->ticks >= (unsigned)PROMOTE_TICKS << g->patience)
-		promote(tc, g);
 }
 
 void gear_callout(struct tc *tc)
@@ -80,6 +108,8 @@ void gear_fault(struct tc *tc)
 
 void gear_reset(struct tc *tc, unsigned space)
 {
+	if (tc->gear_running == &tc->gear[space])
+		tc->gear_running = NULL;
 	tc->gear[space] = (struct gear){0};
 	direct_gear_reset(tc, space);
 }

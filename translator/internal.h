@@ -60,7 +60,7 @@ uint32_t mode_of(const struct cpu *);
 typedef uint32_t ccf_id; /* index into tc->ccf; 0 is none */
 
 enum { CCF_MAX_INSNS = 64, CCF_MAX_BYTES = 8192, CCF_EXITS = 2, CCF_ALIGN = 32 };
-enum ccf_state { CCF_FREE, CCF_LIVE, CCF_DORMANT };
+enum ccf_state { CCF_FREE, CCF_LIVE, CCF_DORMANT, CCF_DEAD };
 
 /* A direct exit: a rel32 in the code, and the CCF it jumps to when chained. */
 struct ccf_exit {
@@ -105,6 +105,7 @@ enum {
 	CCF_CROSSING = 1,  /* spans two pages */
 	CCF_SELFCHECK = 2, /* compares its source bytes at entry */
 	CCF_STALE = 8,       /* dropped because its form was wrong: never revive */
+	CCF_NO_REVIVAL = CCF_CROSSING | CCF_SELFCHECK | CCF_STALE,
 	CCF_SIDE_EFFECT = 4, /* contains an instruction that may be executed only once (I/O, time) */
 };
 
@@ -169,9 +170,9 @@ enum form { FORM_WINDOW, FORM_LOOKUP, FORM_CALLOUT };
 
 /* How user code of an address space runs (gear.c). */
 struct gear {
+	uint64_t cycles;   /* of the TSC, spent in look-up code */
 	uint32_t callouts; /* made by look-up code */
-	uint32_t ticks;    /* interrupts that found it running */
-	uint32_t faults;   /* that filled its window since the last of them */
+	uint32_t faults;   /* that filled its window since the last tick */
 	uint8_t patience;  /* doublings of what a promotion takes */
 	bool window;       /* promoted */
 };
@@ -225,6 +226,8 @@ struct tc {
 
 	uint32_t mode;          /* of the code being run */
 	struct gear gear[MMU_MAX_SPACES];
+	struct gear *gear_running; /* whose look-up code runs since gear_since; null: none */
+	uint64_t gear_since;
 	bool lookup_possible;
 	bool fsgsbase;
 	bool lean;              /* may the lean path be taken? */
@@ -323,8 +326,8 @@ uint64_t lean_system(struct tcx *);
 uint64_t lean_continue(struct tc *);
 
 /* ---- gear.c ---- */
-/* MODE_LOOKUP when the current user code runs in that form, else 0. */
-uint32_t gear_mode(const struct tc *, unsigned space);
+/* The mode with MODE_LOOKUP added when the user code of `space` runs in that form. */
+uint32_t gear_mode(struct tc *, uint32_t mode, unsigned space);
 void gear_tick(struct tc *);    /* an interrupt was taken from user code */
 void gear_callout(struct tc *); /* look-up code made a callout */
 void gear_fault(struct tc *);   /* a user window was filled */

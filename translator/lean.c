@@ -29,7 +29,7 @@ static bool enter_mode(struct tc *tc)
 
 	if ((mode & MODE_INTERPRET) || !mmu_lean_space(tc->mmu, mode & MODE_USER, &base, &space))
 		return false;
-	mode |= gear_mode(tc, space);
+	mode = gear_mode(tc, mode, space);
 	tc->mode = mode;
 	window_set(tc, mode & MODE_USER, base.v);
 	return ibtc_select_known(tc, space, mode);

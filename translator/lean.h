@@ -12,14 +12,24 @@ enum lean_op {
 	LEAN_INT,
 	LEAN_SYSENTER,
 	LEAN_SYSEXIT,
+	LEAN_STRING,
 	LEAN_OPS,
 };
 
-/* operation in bits 0-7; segment or vector in 8-15; general register in 16-23 */
+/* operation in bits 0-7; segment, vector or opcode in 8-15; general register in 16-23, or element size and "repeated" */
 #define LEAN_WORD(op, a, b) ((uint32_t)(op) | (uint32_t)(a) << 8 | (uint32_t)(b) << 16)
 #define LEAN_OP(word) ((word) & 0xff)
 #define LEAN_SEG(word) ((word) >> 8 & 0xff)
 #define LEAN_VECTOR(word) ((word) >> 8 & 0xff)
 #define LEAN_REG(word) ((word) >> 16 & 0xff)
+#define LEAN_OPCODE(word) ((word) >> 8 & 0xff)
+#define LEAN_SIZE(word) ((word) >> 16 & 7)
+#define LEAN_REPEAT(word) ((word) >> 19 & 1)
+
+/* Host address of [lin, lin + len) by the software TLB, or null. Never crosses a page. */
+void *lean_at(const struct tc *, bool user, uint32_t lin, unsigned len, bool write);
+/* The instruction is done: straight on when the mode is the same, else wherever the next one's code is. */
+uint64_t lean_next(struct tc *);
+uint64_t lean_string(struct tc *, unsigned op);
 
 #endif

@@ -12,16 +12,21 @@
 
 /* ---------------------------------- guest memory ---------------------------------- */
 
-/* Host address of [lin, lin + len) for supervisor access, or null. */
-static void *at(const struct tc *tc, uint32_t lin, unsigned len, bool write)
+void *lean_at(const struct tc *tc, bool user, uint32_t lin, unsigned len, bool write)
 {
-	struct softtlb *tlb = mmu_softtlb(tc->mmu, false);
+	struct softtlb *tlb = mmu_softtlb(tc->mmu, user);
 	const struct softtlb_entry *e =
 		&(write ? tlb->write : tlb->read)[(lin >> PAGE_SHIFT) & (SOFTTLB_SIZE - 1)];
 
 	if (e->tag != (lin & ~(uint32_t)PAGE_MASK) || (lin & PAGE_MASK) + len > PAGE_SIZE)
 		return NULL;
 	return (void *)(uintptr_t)(e->delta + lin);
+}
+
+/* The same for supervisor accesses. */
+static void *at(const struct tc *tc, uint32_t lin, unsigned len, bool write)
+{
+	return lean_at(tc, false, lin, len, write);
 }
 
 static bool read32(const struct tc *tc, uint32_t lin, uint32_t *value)
@@ -116,8 +121,7 @@ static bool load_segment(struct tc *tc, unsigned seg, uint16_t sel)
 	return true;
 }
 
-/* Straight on when the mode is the same, else wherever the next instruction's code is. */
-static uint64_t next_insn(struct tc *tc)
+uint64_t lean_next(struct tc *tc)
 {
 	tc->cpu->rip = tc->x.arg;
 	if (mode_of(tc->cpu) == (tc->mode & ~(uint32_t)MODE_GEAR) && !tc->interrupted)
@@ -129,7 +133,7 @@ static uint64_t mov_segment(struct tc *tc, unsigned op)
 {
 	uint16_t sel = (uint16_t)tc->cpu->gpr[LEAN_REG(op)];
 
-	return load_segment(tc, LEAN_SEG(op), sel) ? next_insn(tc) : LEAN_NO;
+	return load_segment(tc, LEAN_SEG(op), sel) ? lean_next(tc) : LEAN_NO;
 }
 
 static uint64_t pop_segment(struct tc *tc, unsigned op)
@@ -141,7 +145,7 @@ static uint64_t pop_segment(struct tc *tc, unsigned op)
 	    !load_segment(tc, LEAN_SEG(op), (uint16_t)value))
 		return LEAN_NO;
 	c->gpr[R_ESP] = (uint32_t)(c->gpr[R_ESP] + 4);
-	return next_insn(tc);
+	return lean_next(tc);
 }
 
 /* ---------------------------------- flags ---------------------------------- */
@@ -169,7 +173,7 @@ static uint64_t popf(struct tc *tc, unsigned op)
 		return LEAN_NO;
 	c->gpr[R_ESP] = (uint32_t)(c->gpr[R_ESP] + 4);
 	set_flags(c, value, IRET_FLAGS & ~(uint32_t)FL_RF);
-	return next_insn(tc);
+	return lean_next(tc);
 }
 
 /* ---------------------------------- IRET ---------------------------------- */
@@ -358,7 +362,7 @@ static uint64_t sysexit(struct tc *tc, unsigned op)
 static uint64_t (*const operation[LEAN_OPS])(struct tc *, unsigned) = {
 	[LEAN_MOV_SEG] = mov_segment, [LEAN_POP_SEG] = pop_segment, [LEAN_POPF] = popf,
 	[LEAN_IRET] = iret,           [LEAN_INT] = int_n,           [LEAN_SYSENTER] = sysenter,
-	[LEAN_SYSEXIT] = sysexit,
+	[LEAN_SYSEXIT] = sysexit,     [LEAN_STRING] = lean_string,
 };
 
 uint64_t lean_system(struct tcx *x)

@@ -148,21 +148,32 @@ struct pieces {
 	unsigned len[2];
 };
 
-/* Walk for each page of an access before anything is done (SDM: both pages are checked first). */
-static enum outcome resolve(struct cpu *c, gva_t a, unsigned len, unsigned acc, struct pieces *p)
+/* A window is a TLB: what it still has from before a change of the tables, translated code sees, and so must the reference. */
+static enum outcome resolve_page(struct cpu *c, gva_t a, unsigned acc, gpa_t *out)
 {
 	struct lockstep *l = c->ops_ctx;
+	struct walk k;
+
+	if (!(l->tc->mode & MODE_LOOKUP) &&
+	    mmu_window_frame(l->tc->mmu, acc & ACC_USER, a, acc & (ACC_WRITE | ACC_RMW), out))
+		return OUT_OK;
+	if (mmu_walk(c, l->tc->pm, a, acc, &k) != OUT_OK)
+		return OUT_FAULT;
+	*out = k.gpa;
+	return OUT_OK;
+}
+
+/* Each page of an access before anything is done (SDM: both pages are checked first). */
+static enum outcome resolve(struct cpu *c, gva_t a, unsigned len, unsigned acc, struct pieces *p)
+{
 	uint32_t va = (uint32_t)a.v;
 	unsigned room = PAGE_SIZE - (va & PAGE_MASK);
 
 	p->len[0] = len < room ? len : room;
 	p->len[1] = len - p->len[0];
 	for (unsigned i = 0; i < 2 && p->len[i]; i++) {
-		struct walk k;
-
-		if (mmu_walk(c, l->tc->pm, gva((uint32_t)(va + (i ? p->len[0] : 0))), acc, &k) != OUT_OK)
+		if (resolve_page(c, gva((uint32_t)(va + (i ? p->len[0] : 0))), acc, &p->at[i]) != OUT_OK)
 			return OUT_FAULT;
-		p->at[i] = k.gpa;
 	}
 	return OUT_OK;
 }

@@ -243,8 +243,7 @@ static void dispatch(struct tc *tc)
 
 	tc->stats.dispatches++;
 	tc->mode = mode_of(tc->cpu);
-	if (tc->mode & MODE_USER)
-		tc->mode |= gear_mode(tc, mmu_space(tc->mmu, true));
+	tc->mode = gear_mode(tc, tc->mode, mmu_space(tc->mmu, tc->mode & MODE_USER));
 	if (must_step(tc)) {
 		tc->last_exit = 0;
 		cpu_step(tc->cpu);

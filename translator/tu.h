@@ -44,6 +44,8 @@ xl_fn xl_mov_to_segment, xl_pop_segment, xl_popf, xl_iret, xl_int, xl_sysenter, 
 
 /* Interpret this instruction, then go on behind it: at the place that emit_patch32(result) is given. */
 size_t xl_interpret(struct tu *, const struct tinsn *);
+/* Done by the lean path (lean.h says what `word` means), interpreted when that declines; then on behind it. */
+bool xl_lean(struct tu *, const struct tinsn *, uint32_t word);
 /* Leave for the dispatcher at `eip`. */
 void xl_leave_tc(struct tu *, uint32_t eip);
 

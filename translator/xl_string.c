@@ -4,6 +4,7 @@
  * fault in the middle only has to truncate (which storing 32-bit registers does), and the instruction starts again from
  * its beginning with the progress made. What runs over either end of the window meets a guard.
  */
+#include "translator/lean.h"
 #include "translator/tu.h"
 
 static bool uses_esi(ZydisMnemonic m)
@@ -40,13 +41,25 @@ static uint8_t repeat_prefix(const struct tinsn *t)
 	return rep;
 }
 
+/* MOVS (A4, A5) and STOS (AA, AB) have a lean path. */
+static bool look_up_form(struct tu *u, const struct tinsn *t)
+{
+	unsigned size = !(t->z.opcode & 1) ? 1 : tinsn_op16(t) ? 2 : 4;
+
+	if ((t->z.opcode & 0xfe) != 0xa4 && (t->z.opcode & 0xfe) != 0xaa)
+		return false;
+	return xl_lean(u, t, LEAN_WORD(LEAN_STRING, t->z.opcode, size | (repeat_prefix(t) ? 8 : 0)));
+}
+
 bool xl_string(struct tu *u, const struct tinsn *t)
 {
 	bool esi = uses_esi(t->z.mnemonic), edi = uses_edi(t->z.mnemonic);
 
-	if (t->z.address_width != 32 || t->form == FORM_LOOKUP ||
-	    (esi && !xl_segment_flat(u, t->seg)) || (edi && !(u->mode & MODE_FLAT_ES)))
+	if (t->z.address_width != 32 || (esi && !xl_segment_flat(u, t->seg)) ||
+	    (edi && !(u->mode & MODE_FLAT_ES)))
 		return false;
+	if (t->form == FORM_LOOKUP)
+		return look_up_form(u, t);
 	emit_load64(&u->e, H_R8, tcx_mem(TCX_WINDOW));
 	if (esi)
 		emit_lea64(&u->e, H_RSI, (struct xmem){H_R8, H_RSI, 1, false, 0});

@@ -64,7 +64,7 @@ bool xl_rdtsc(struct tu *u, const struct tinsn *t)
 /* ---------------------------------- by the lean path ---------------------------------- */
 
 /* The word that says what to do goes in R11; else as xl_interpret. */
-static bool lean(struct tu *u, const struct tinsn *t, uint32_t word)
+bool xl_lean(struct tu *u, const struct tinsn *t, uint32_t word)
 {
 	size_t back;
 
@@ -86,7 +86,7 @@ bool xl_mov_to_segment(struct tu *u, const struct tinsn *t)
 {
 	if (t->has_mem || !data_segment(t->z.raw.modrm.reg))
 		return false;
-	return lean(u, t, LEAN_WORD(LEAN_MOV_SEG, t->z.raw.modrm.reg, t->z.raw.modrm.rm));
+	return xl_lean(u, t, LEAN_WORD(LEAN_MOV_SEG, t->z.raw.modrm.reg, t->z.raw.modrm.rm));
 }
 
 bool xl_pop_segment(struct tu *u, const struct tinsn *t)
@@ -97,17 +97,17 @@ bool xl_pop_segment(struct tu *u, const struct tinsn *t)
 		seg = t->z.opcode < 0xa8 ? S_FS : S_GS;
 	if (tinsn_op16(t) || !data_segment(seg))
 		return false;
-	return lean(u, t, LEAN_WORD(LEAN_POP_SEG, seg, 0));
+	return xl_lean(u, t, LEAN_WORD(LEAN_POP_SEG, seg, 0));
 }
 
 bool xl_popf(struct tu *u, const struct tinsn *t)
 {
-	return xl_stack_flat(u) && lean(u, t, LEAN_WORD(LEAN_POPF, 0, 0));
+	return xl_stack_flat(u) && xl_lean(u, t, LEAN_WORD(LEAN_POPF, 0, 0));
 }
 
 bool xl_iret(struct tu *u, const struct tinsn *t)
 {
-	if (!xl_stack_flat(u) || !lean(u, t, LEAN_WORD(LEAN_IRET, 0, 0)))
+	if (!xl_stack_flat(u) || !xl_lean(u, t, LEAN_WORD(LEAN_IRET, 0, 0)))
 		return false;
 	xl_leave_tc(u, t->next);
 	return true;
@@ -115,21 +115,21 @@ bool xl_iret(struct tu *u, const struct tinsn *t)
 
 bool xl_int(struct tu *u, const struct tinsn *t)
 {
-	lean(u, t, LEAN_WORD(LEAN_INT, t->z.raw.imm[0].value.u & 0xff, 0));
+	xl_lean(u, t, LEAN_WORD(LEAN_INT, t->z.raw.imm[0].value.u & 0xff, 0));
 	xl_leave_tc(u, t->next);
 	return true;
 }
 
 bool xl_sysenter(struct tu *u, const struct tinsn *t)
 {
-	lean(u, t, LEAN_WORD(LEAN_SYSENTER, 0, 0));
+	xl_lean(u, t, LEAN_WORD(LEAN_SYSENTER, 0, 0));
 	xl_leave_tc(u, t->next);
 	return true;
 }
 
 bool xl_sysexit(struct tu *u, const struct tinsn *t)
 {
-	lean(u, t, LEAN_WORD(LEAN_SYSEXIT, 0, 0));
+	xl_lean(u, t, LEAN_WORD(LEAN_SYSEXIT, 0, 0));
 	xl_leave_tc(u, t->next);
 	return true;
 }

@@ -31,7 +31,7 @@ static void expect(const char *want)
 static void test_named(void **state)
 {
 	emit_load32(begin(), H_RAX, cpu_mem(CPU_EFLAGS)), expect("mov eax, dword ptr [r15 + 0x88]");
-	emit_load32(begin(), H_R10, tcx_mem(TCX_TMP)), expect("mov r10d, dword ptr [r14 + 0xa0]");
+	emit_load32(begin(), H_R10, tcx_mem(TCX_TMP)), expect("mov r10d, dword ptr [r14 + 0x88]");
 	emit_load64(begin(), H_R8, tcx_mem(TCX_WINDOW)), expect("mov r8, qword ptr [r14 + 0x18]");
 	emit_store32(begin(), guest_mem(H_RSP, -4), H_RBX), expect("mov dword ptr gs:[esp - 4], ebx");
 	emit_store16(begin(), guest_mem(H_RSP, -2), H_RSI), expect("mov word ptr gs:[esp - 2], si");
