@@ -13,6 +13,8 @@ bool churn_emulate(struct mmu *m, uint32_t page)
 {
 	struct churn *c = &m->churn[page % CHURN_SLOTS];
 
+	if (m->never_emulate)
+		return false;
 	if (c->page != page) {
 		*c = (struct churn){.page = page, .fills = 1, .flush = m->stats.flushes};
 		return false;
@@ -26,4 +28,9 @@ bool churn_emulate(struct mmu *m, uint32_t page)
 	}
 	m->stats.emulated++;
 	return true;
+}
+
+void mmu_emulate_churn(struct mmu *m, bool on)
+{
+	m->never_emulate = !on;
 }

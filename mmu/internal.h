@@ -205,6 +205,7 @@ struct mmu {
 	struct mmu_mirror mirror;
 	struct mmu_stats stats;
 	struct churn churn[CHURN_SLOTS];
+	bool never_emulate;
 
 	uintptr_t region; /* reserved addresses; windows start 4 GiB in */
 	uint64_t region_size;

@@ -147,6 +147,8 @@ enum mmu_fill {
 enum mmu_fill mmu_handle_fault(struct mmu *, bool user, gva_t, bool write);
 /* When on, the supervisor window is never filled with pages whose guest mapping is U=1. */
 void mmu_refuse_user_fills(struct mmu *, bool on);
+/* Whether MMU_EMULATE may be answered (default: yes). Lockstep says no: its reference walks the tables, as a fill does. */
+void mmu_emulate_churn(struct mmu *, bool on);
 
 /*
  * Is this host address inside a window (or its guard)? Async-signal-safe. In a guard (the access straddles an end of the
