@@ -150,9 +150,12 @@ static uint64_t pop_segment(struct tc *tc, unsigned op)
 
 /* ---------------------------------- flags ---------------------------------- */
 
-enum { IRET_FLAGS = FL_ARITH | FL_IF | FL_DF | FL_IOPL | FL_RF | FL_AC | FL_ID };
+enum { IRET_FLAGS = FL_ARITH | FL_IF | FL_DF | FL_IOPL | FL_AC | FL_ID };
 
-/* Flags that an IRET or POPF of ring 0 may load here; TF, NT and VM want the interpreter. */
+/*
+ * TF, NT and VM want the interpreter. RF is dropped: it would be cleared by the next instruction, and means something
+ * only to instruction breakpoints, with which nothing is translated.
+ */
 static bool plain_flags(uint32_t value)
 {
 	return !(value & (FL_TF | FL_NT | FL_VM));
@@ -172,7 +175,7 @@ static uint64_t popf(struct tc *tc, unsigned op)
 	    !plain_flags(value) || ((value & FL_IF) && tc->x.intr_wait))
 		return LEAN_NO;
 	c->gpr[R_ESP] = (uint32_t)(c->gpr[R_ESP] + 4);
-	set_flags(c, value, IRET_FLAGS & ~(uint32_t)FL_RF);
+	set_flags(c, value, IRET_FLAGS);
 	return lean_next(tc);
 }
 

@@ -42,6 +42,20 @@ static void popf(void)
 	c.eflags |= RF_;
 	run(&c);
 	check_eq(c.eax & RF_, 0, "PUSHF shows RF as 0");
+	/* Code that has run before without RF is entered in another way, maybe. */
+	for (u32 i = 0; i < 20 && !(c.eax & RF_); i++) {
+		c = kernel_context(c.start);
+		c.eflags |= i & 1 ? RF_ : 0;
+		run(&c);
+	}
+	check_eq(c.eax & RF_, 0, "nor after RF was loaded often");
+	for (u32 i = 0; i < 20; i++) {
+		c = user_context(i ? c.start : CODE("nop\nnop"));
+		c.eflags |= i & 1 ? RF_ : 0;
+		run(&c);
+	}
+	sdm_only("TCG clears RF at the end of a block only");
+	check_eq(c.eflags & RF_, 0, "RF does not outlive the instruction in ring 3");
 }
 
 static volatile u32 interrupts;
