@@ -1,7 +1,9 @@
 """Boot: from the start of the program to the first line of the guest's init; and what a whole boot costs."""
 
-import re
+import json
 from statistics import median
+
+from harness.peers import Failed
 
 INIT = "ringfence: init"
 TIMEOUT = 60
@@ -55,18 +57,11 @@ class MemoryPeak:
 
 
 def parse_statistics(text):
-    """{description: number} from `-d stats`, whose lines are "[NAME] NUMBER  DESCRIPTION".
-
-    A description found twice keeps its larger number.
-    """
-    out = {}
-    for value, name in re.findall(r"^ +(?:[a-z_]+ +)?([0-9.]+)  (.+)$", text, re.M):
-        out[name] = max(float(value), out.get(name, 0.0))
-    return out
-
-
-def find(statistics, start):
-    return next((v for k, v in statistics.items() if k.startswith(start)), None)
+    """The record of `-d stats,json`: one line among the guest's output."""
+    at = text.rfind('{"ringfence_statistics"')
+    if at < 0:
+        raise Failed(f"no statistics: {text[-300:]}")
+    return json.loads(text[at:].splitlines()[0])
 
 
 def account(peer, kernels, initrd, progress):
@@ -75,19 +70,25 @@ def account(peer, kernels, initrd, progress):
     for name, kernel in kernels.items():
         progress(f"statistics: {name}")
         memory = MemoryPeak()
-        with peer.start(kernel, initrd, 'rf.run="true"', ["-d", "stats"]) as vm:
+        with peer.start(kernel, initrd, 'rf.run="true"', ["-d", "stats,json"]) as vm:
             vm.wait_exit(TIMEOUT, memory.poll)
             statistics = parse_statistics(vm.errors() + vm.output.decode(errors="replace"))
         results[name] = {"statistics": statistics, "memory_kib": memory.peak, "own_kib": memory.own}
     return results
 
 
+DERIVED = ("translate_ns_per_guest_instruction", "tc_bytes_per_guest_byte", "translator_share_of_time",
+           "instructions_per_dispatch", "instructions_per_callout", "instructions_per_lookup_miss")
+
+
 def account_metrics(results):
     out = {}
     for kernel, r in results.items():
-        executed = find(r["statistics"], "instructions executed in translated code")
-        interpreted = find(r["statistics"], "instructions interpreted")
-        if executed:
-            out[f"translated.{kernel}.percent"] = 100 * executed / (executed + (interpreted or 0))
+        derived = r["statistics"].get("derived", {})
+        if "tc_share_of_instructions" in derived:
+            out[f"translated.{kernel}.percent"] = 100 * derived["tc_share_of_instructions"]
+        for name in DERIVED:
+            if name in derived:
+                out[f"account.{kernel}.{name}"] = derived[name]
         out[f"memory.{kernel}.mib"] = r["own_kib"] / 1024
     return out

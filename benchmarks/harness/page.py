@@ -43,10 +43,10 @@ def points(records, part, group, name):
     out = []
     for record in records:
         try:
-            value = record["figures"][part][group][name]["peers"][OWN]["value"]
+            value = record["figures"][part][group][name]["peers"][OWN]["best"]
         except KeyError:
             continue
-        scale = record.get("calibration") if part != "account" else None
+        scale = record.get("calibration") if part != "account" else 1
         out.append((f"{record.get('commit', '?')} {record['started']}: {value:.4g}", value / (scale or 1)))
     return out
 

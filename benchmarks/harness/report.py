@@ -91,6 +91,19 @@ def system_table(results, metrics):
     return lines
 
 
+def translator_lines(kernel, statistics):
+    """What the monitor itself did in that boot, and what it interpreted most."""
+    derived, mmu, tc = (statistics.get(k, {}) for k in ("derived", "mmu", "tc"))
+    kinds = list(statistics.get("interpreted_by_opcode", {}).items())[:6]
+    return [f"  {kernel}: translator {derived.get('translate_ns_per_guest_instruction', 0):.0f} ns an instruction, "
+            f"{derived.get('tc_bytes_per_guest_byte', 0):.1f} TC bytes a guest byte, "
+            f"{100 * derived.get('translator_share_of_time', 0):.1f} % of the time",
+            f"    {tc.get('callouts', 0)} callouts, {tc.get('lean_system', 0)} lean, {tc.get('dispatches', 0)} dispatches, "
+            f"{tc.get('lookup_misses', 0)} look-up misses, {mmu.get('true_faults', 0)} true and {mmu.get('hidden_faults', 0)} "
+            f"hidden faults, {mmu.get('fills', 0)} fills, {mmu.get('compares', 0)} page tables compared",
+            "    interpreted most: " + ", ".join(f"{name} {count}" for name, count in kinds)]
+
+
 def account_table(results, metrics):
     lines = [row("one boot to power-off", "TC share", "own MiB", "page tables", "RAM and TC")]
     for kernel, r in results.items():
@@ -98,6 +111,8 @@ def account_table(results, metrics):
         memory = r["memory_kib"]
         lines.append(row("  " + kernel, f"{share:.4f} %" if share else "?", f"{r['own_kib'] / 1024:.1f}",
                          f"{memory['VmPTE'] / 1024:.1f}", f"{memory['RssShmem'] / 1024:.0f}"))
+    for kernel, r in results.items():
+        lines += translator_lines(kernel, r["statistics"])
     return lines
 
 
