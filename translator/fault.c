@@ -166,6 +166,9 @@ static bool window_fault(struct tc *tc, ccf_id id, uint32_t eip)
 		learn_form(tc, id, eip, FORM_LOOKUP);
 		break;
 	case MMU_TRUE_FAULT:
+		if (user)
+			gear_fault(tc); /* by look-up it costs no signal */
+		break;
 	case MMU_CODE_WRITE:
 	case MMU_EMULATE:
 		break;

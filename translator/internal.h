@@ -330,7 +330,7 @@ uint64_t lean_continue(struct tc *);
 uint32_t gear_mode(struct tc *, uint32_t mode, unsigned space);
 void gear_tick(struct tc *);    /* an interrupt was taken from user code */
 void gear_callout(struct tc *); /* look-up code made a callout */
-void gear_fault(struct tc *);   /* a user window was filled */
+void gear_fault(struct tc *);   /* a user window was filled, or faulted for the guest */
 void gear_reset(struct tc *, unsigned space);
 
 /* ---- breakpoint.c ---- */
