@@ -48,6 +48,14 @@ void machine_pause(struct machine *m, bool paused)
 	machine_unlock(m);
 }
 
+void machine_advance(struct machine *m, int64_t ns)
+{
+	machine_lock(m);
+	if (m->clock.frozen != CLOCK_RUNNING)
+		m->clock.frozen += ns;
+	machine_unlock(m);
+}
+
 bool clock_init(struct machine *m)
 {
 	m->clock.frozen = 0;

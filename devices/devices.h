@@ -110,6 +110,8 @@ void machine_reset(struct machine *);
 bool machine_start(struct machine *, char *err, size_t errlen);
 void machine_stop(struct machine *);
 void machine_pause(struct machine *, bool paused);
+/* Paused: let virtual time be later by `ns`. Timers that become due run when it goes on. */
+void machine_advance(struct machine *, int64_t ns);
 
 /*
  * Interrupts, as the processor sees them. pending: INTR from the local APIC or (when it passes ExtINT / is disabled) the 8259 pair.

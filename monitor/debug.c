@@ -179,8 +179,13 @@ static enum outcome watched_write(struct cpu *c, gva_t at, const void *data, uns
 
 static bool step_watched(struct vm *vm)
 {
-	struct cpu_ops ops = vm_cpu_ops;
+	struct cpu_ops ops;
 
+	if (!vm->debug->watch_count) {
+		cpu_step(&vm->cpu);
+		return false;
+	}
+	ops = vm_cpu_ops;
 	ops.read = watched_read;
 	ops.write = watched_write;
 	vm->debug->hit = false;

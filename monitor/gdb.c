@@ -73,7 +73,7 @@ static void take_item(struct gdb *g, enum gdb_item item)
 			send_bytes(g, g->frame, g->frame_len);
 		break;
 	case GDB_INTERRUPT:
-		vm_stop(g->vm); /* on_event answers */
+		vm_stop(g->vm); /* gdb_on_event answers */
 		break;
 	case GDB_ACK:
 	case GDB_NOTHING:
@@ -89,7 +89,7 @@ void gdb_input(struct gdb *g, const uint8_t *data, size_t n)
 		take_item(g, gdb_parse(&g->parser, data[i]));
 }
 
-static void on_event(void *ctx, enum vm_event event)
+void gdb_on_event(void *ctx, enum vm_event event)
 {
 	struct gdb *g = ctx;
 
@@ -219,7 +219,7 @@ struct gdb *gdb_open(struct vm *vm, const char *spec, char *err, size_t errlen)
 	g->vm = vm;
 	chardev_refuse_others(g->dev, busy);
 	chardev_attach(g->dev, &front_end, g);
-	vm_add_listener(vm, on_event, g);
+	vm_add_listener(vm, gdb_on_event, g);
 	return g;
 }
 
@@ -243,7 +243,7 @@ void gdb_close(struct gdb *g, int exit_code)
 		g->frame_len = gdb_frame(r, g->frame);
 		chardev_write_forced(g->dev, (const uint8_t *)g->frame, (unsigned)g->frame_len);
 	}
-	vm_remove_listener(g->vm, on_event, g);
+	vm_remove_listener(g->vm, gdb_on_event, g);
 	chardev_close(g->dev);
 	free(g);
 }

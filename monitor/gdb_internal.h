@@ -91,6 +91,8 @@ struct gdb {
 void gdb_send(struct gdb *, const struct gdb_reply *);
 /* Feed bytes as from the debugger: vCPU thread. */
 void gdb_input(struct gdb *, const uint8_t *, size_t);
+/* The listener. */
+vm_event_fn gdb_on_event;
 /* The debugger is there, or gone. */
 void gdb_attached(struct gdb *);
 void gdb_detached(struct gdb *, bool resume);

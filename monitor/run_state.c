@@ -191,6 +191,16 @@ static void start_time(struct vm *vm)
 	machine_pause(vm->machine, false);
 }
 
+/* The TSC cannot be held during a step without time: what it has run, virtual time makes up for, as the guest compares them. */
+static void count_step_time(struct vm *vm)
+{
+	uint64_t now = cpu_tsc(&vm->cpu), hz = vm->tsc_hz;
+
+	if (hz && now > vm->run->tsc)
+		machine_advance(vm->machine, (int64_t)((double)(now - vm->run->tsc) * 1e9 / (double)hz));
+	vm->run->tsc = now;
+}
+
 /* ---- the state ---- */
 
 enum vm_state vm_state(const struct vm *vm)
@@ -229,8 +239,8 @@ static void enter_state(struct vm *vm, enum vm_state state, const struct vm_stop
 {
 	struct run_control *r = vm->run;
 
-	if (r->time_stopped) /* a step without time */
-		r->tsc = cpu_tsc(&vm->cpu);
+	if (r->time_stopped)
+		count_step_time(vm);
 	stop_time(vm);
 	r->steps = 0;
 	r->skip = false;

@@ -62,7 +62,7 @@ void vm_stop(struct vm *);
 void vm_cont(struct vm *);
 enum {
 	STEP_NO_INTERRUPTS = 1, /* hold interrupts and NMIs off (a halted processor still takes them) */
-	STEP_NO_TIME = 2,       /* virtual time stands still meanwhile (it runs while halted) */
+	STEP_NO_TIME = 2,       /* no timer runs meanwhile (while halted they do) */
 };
 /* Execute `count` > 0 instructions (the delivery of an exception belongs to the one that raised it), then stop. */
 void vm_step(struct vm *, uint64_t count, unsigned flags);

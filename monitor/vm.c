@@ -76,7 +76,8 @@ static bool create_processor(struct vm *vm, char *err, size_t errlen)
 	vm->cpu.ops = &vm_cpu_ops;
 	vm->cpu.ops_ctx = vm;
 	/* the local APIC's timer counts the crystal (devices/lapic.c: 1 GHz) */
-	cpu_model_set_tsc_hz(&vm->options.cpu, host_tsc_hz(), 1000000000);
+	vm->tsc_hz = host_tsc_hz();
+	cpu_model_set_tsc_hz(&vm->options.cpu, vm->tsc_hz, 1000000000);
 	vm->cpu.model = &vm->options.cpu;
 	cpu_reset(&vm->cpu);
 	if (vm->options.log_mask & LOG_STATS)

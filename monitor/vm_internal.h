@@ -72,6 +72,7 @@ struct vm {
 
 	uint64_t interrupts, nmis, resets, ports_in, ports_out; /* vCPU thread */
 	int64_t start_ns, halt_ns;
+	uint64_t tsc_hz; /* the host's; 0: not known */
 };
 
 /* vm.c */

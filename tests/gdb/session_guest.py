@@ -11,6 +11,21 @@ same(value("$cr0") & 0x80000001, 1, "protected mode, no paging")
 check("EIP=" in run("monitor info registers"), "monitor info registers")
 check(run("monitor nonsense") != "", "an unknown monitor command")
 
+# A second debugger is told that there is one already.
+import socket
+
+second = socket.socket(socket.AF_UNIX)
+second.settimeout(10)
+second.connect(os.environ["GDB_SOCKET"])
+words = b""
+while True:
+    more = second.recv(100)
+    if not more:
+        break
+    words += more
+check(b"another debugger" in words, "the second debugger: %r" % words)
+second.close()
+
 # A breakpoint, arguments, the stack, finish.
 run("break add if a == 1 && b == 1")
 run("continue")
