@@ -195,6 +195,8 @@ bool fault_handle(struct tc *tc)
 		tc->x.target = (uint64_t)tc_rx(tc, host_off);
 		return true;
 	}
+	if (tc->x.fault_signal == SIGFPE && hint_exception(tc, eip))
+		learn_form(tc, id, eip, FORM_CALLOUT);
 	if (!tc->changed || tc->x.fault_signal != SIGSEGV)
 		interpret_here(tc);
 	return false;

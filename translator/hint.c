@@ -1,4 +1,7 @@
-/* What faults have taught about single instructions: a direct-mapped table by linear address. */
+/*
+ * What faults have taught about single instructions: a direct-mapped table by linear address. A slot holds the address in bits 0-31,
+ * the form in 32-39 and a count of exceptions in 40-63.
+ */
 #include "translator/internal.h"
 
 static uint64_t *slot(const struct tc *tc, uint32_t lin)
@@ -10,11 +13,26 @@ enum form hint_form(const struct tc *tc, uint32_t lin)
 {
 	uint64_t h = *slot(tc, lin);
 
-	return (uint32_t)h == lin ? (enum form)(h >> 32) : FORM_WINDOW;
+	return (uint32_t)h == lin ? (enum form)(h >> 32 & 0xff) : FORM_WINDOW;
 }
 
 void hint_set(struct tc *tc, uint32_t lin, enum form form)
 {
 	*slot(tc, lin) = (uint64_t)form << 32 | lin;
 	history_note(tc->history, HISTORY_FORM, lin, tc->mode, form);
+}
+
+/*
+ * The instruction raised an exception by way of a host signal (a division by zero, say). True when it keeps doing so: then the
+ * interpreter raises it at a fraction of the price.
+ */
+bool hint_exception(struct tc *tc, uint32_t lin)
+{
+	enum { PATIENCE = 16 };
+	uint64_t *h = slot(tc, lin);
+
+	if ((uint32_t)*h != lin)
+		*h = (uint64_t)FORM_WINDOW << 32 | lin;
+	*h += 1ull << 40;
+	return *h >> 40 >= PATIENCE;
 }

@@ -315,6 +315,7 @@ void smc_space_recycled(void *ctx, unsigned space);
 /* ---- hints (hint.c): forms learnt from faults ---- */
 enum form hint_form(const struct tc *, uint32_t lin);
 void hint_set(struct tc *, uint32_t lin, enum form);
+bool hint_exception(struct tc *, uint32_t lin);
 
 /* ---- window.c ---- */
 void window_init(struct tc *);
