@@ -47,6 +47,30 @@ static void divide(void)
 	expect_kernel(CODE("aam $0"), "#DE: AAM 0", DE, 0, 0);
 }
 
+/* The same instruction, over and over: what a monitor learns from its faults must not change them, nor the divisions that work. */
+static void divide_again(void)
+{
+	u32 divl = CODE("divl %ecx\nnop");
+	struct context c;
+	bool same = true;
+
+	for (unsigned i = 0; i < 64; i++) {
+		bool zero = i % 4;
+
+		c = kernel_context(divl);
+		c.eax = 1000 + i;
+		c.edx = 0;
+		c.ecx = zero ? 0 : 7;
+		run(&c);
+		if (zero)
+			same = same && c.vector == DE && c.eax == 1000 + i && c.edx == 0;
+		else
+			same = same && c.vector == DONE && c.eax == (1000 + i) / 7 &&
+			       c.edx == (1000 + i) % 7;
+	}
+	report(same, "#DE 48 times at one place, divisions between");
+}
+
 static void software(void)
 {
 	struct context c;
@@ -173,6 +197,7 @@ static void bad_gates(void)
 void guest_main(void)
 {
 	divide();
+	divide_again();
 	software();
 	undefined();
 	too_long();
