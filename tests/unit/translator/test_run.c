@@ -159,6 +159,29 @@ static void run_until_kicked(struct bench *b, const uint8_t *code, unsigned len)
 	assert_true(ms < 1000);
 }
 
+/* An interrupt that waits for IF must not swallow a request: every kick comes out of tc_run. */
+static void test_kick_with_interrupts_off(void **state)
+{
+	static const uint8_t self[] = {0xeb, 0xfe};
+	struct bench b;
+	pthread_t t;
+
+	bench_open(&b, &small);
+	bench_reset(&b, false);
+	bench_put(&b, AT_CODE, self, sizeof(self));
+	b.interrupt = true;
+	alarm(60);
+	for (unsigned i = 0; i < 3; i++) {
+		pthread_create(&t, NULL, kicker, &b);
+		assert_int_equal(tc_run(b.tc), TC_EXIT_KICK);
+		pthread_join(t, NULL);
+	}
+	alarm(0);
+	assert_true(b.interrupt);
+	assert_int_equal(b.cpu->rip, AT_CODE);
+	bench_close(&b);
+}
+
 static void test_kick(void **state)
 {
 	static const uint8_t self[] = {0xeb, 0xfe};
@@ -334,6 +357,7 @@ int main(void)
 		cmocka_unit_test(test_revival),
 		cmocka_unit_test(test_eviction),
 		cmocka_unit_test(test_kick),
+		cmocka_unit_test(test_kick_with_interrupts_off),
 		cmocka_unit_test(test_mmio),
 		cmocka_unit_test(test_page_crossing),
 		cmocka_unit_test(test_crossing_selfcheck),
