@@ -60,7 +60,7 @@ def amount(value, unit):
         return duration(value)
     if unit == "s":
         return f"{value:.3f} s"
-    return f"{value:.1f} {unit}" if unit == "MiB" else f"{value:.1f}" if value < 1000 else f"{value:.0f}"
+    return f"{value:.1f} {unit}" if unit == "MiB" else f"{value:.{2 if value < 10 else 1}f}" if value < 1000 else f"{value:.0f}"
 
 
 def nano_table(results, metrics):

@@ -47,8 +47,9 @@ static void report(const char *name, unsigned cycles, unsigned n)
 	nano_put(name);
 	nano_put(" ");
 	put_number(cycles / n);
-	nano_put(".");
-	put_number(cycles % n * 10ull < 0xffffffff ? cycles % n * 10 / n : 0);
+	unsigned hundredths = cycles % n * 100 / n; /* n is at most 2 ** 20 */
+	nano_put(hundredths < 10 ? ".0" : ".");
+	put_number(hundredths);
 	nano_put("\n");
 }
 

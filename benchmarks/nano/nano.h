@@ -5,7 +5,7 @@
  * Each is a function that does its operation n times. measure.c runs it in batches of about half a millisecond and
  * prints the median batch:
  *
- *     NANO name cycles.tenths
+ *     NANO name cycles.hundredths
  *
  * guest.c makes a Multiboot kernel of all of them (with the run-time of the test kernels, tests/guests/lib), native.c a
  * Linux program of those that user code can do, for comparison with the bare host.
