@@ -30,6 +30,15 @@ enum { WORLDS_MAX = 8, EXEC_MAX = 4096, REACH = 256, STUCK = 4, REVET = 200 };
 enum { VET_UNKNOWN = 0, VET_FIT = 1, VET_UNFIT = 8 };
 enum { AUDIT = 512, SHARE = 20 }; /* at most one part in so many for going in and out */
 
+/* What is known of a page of guest-physical memory; indexed by frame. */
+struct page_vet {
+	uint8_t state;
+	uint16_t written;      /* counts writes */
+	uint16_t next_written; /* that of `next` when it was looked at */
+	uint32_t next;         /* the answer depends on the frame next - 1; 0: on no other; ABSENT */
+};
+#define ABSENT UINT32_MAX /* it holds as long as the following page is not executable */
+
 struct exec_page {
 	uint32_t page;
 	uint64_t gfn;
@@ -51,7 +60,7 @@ struct direct {
 	uint64_t clock;
 	uint32_t min_page; /* lower ones cannot be mapped */
 	uint64_t pages;    /* of guest-physical space */
-	uint8_t *vet;
+	struct page_vet *vet;
 	uint64_t (*starts)[VET_STARTS];
 	int64_t exit_ns; /* what going in and out costs */
 	uint32_t stuck_rip, stuck;
@@ -121,7 +130,7 @@ struct direct *direct_create(struct tc *tc)
 	d->min_page = lowest_page();
 	d->pages = guest_pages(tc->pm);
 	d->exit_ns = 5000;
-	d->vet = reserve(d->pages);
+	d->vet = reserve(d->pages * sizeof(*d->vet));
 	d->starts = reserve(d->pages * sizeof(*d->starts));
 	if (!d->vet || !d->starts) {
 		direct_destroy(d);
@@ -143,7 +152,7 @@ void direct_destroy(struct direct *d)
 		free(d->world[i]);
 	}
 	if (d->vet)
-		munmap(d->vet, d->pages);
+		munmap(d->vet, d->pages * sizeof(*d->vet));
 	if (d->starts)
 		munmap(d->starts, d->pages * sizeof(*d->starts));
 	free(d);
@@ -229,7 +238,11 @@ static struct host_world *world_of(struct direct *d, unsigned space)
 
 static bool is_fit(const struct direct *d, uint64_t gfn)
 {
-	return d->vet[gfn] && d->vet[gfn] < VET_UNFIT;
+	const struct page_vet *p = &d->vet[gfn];
+
+	if (!p->state || p->state >= VET_UNFIT)
+		return false;
+	return !p->next || p->next == ABSENT || d->vet[p->next - 1].written == p->next_written;
 }
 
 /*
@@ -245,18 +258,21 @@ static bool needs_met(const struct tc *tc, uint8_t needs)
 	return !(needs & NEEDS_FLAGS) || ((tc->cpu->eflags & (FL_IF | FL_NT)) == FL_IF && cpu_iopl(tc->cpu) == 0);
 }
 
+/* Take execution away wherever the answer involved this frame. */
 static void revoke_page(struct direct *d, uint64_t gfn)
 {
-	d->vet[gfn] = VET_UNKNOWN;
+	d->vet[gfn].state = VET_UNKNOWN;
 	for (unsigned i = 0; i < d->worlds; i++) {
 		struct host_world *h = d->world[i];
 
 		for (unsigned k = 0; k < h->execs;) {
-			if (h->exec[k].gfn != gfn) {
+			const struct exec_page *e = &h->exec[k];
+
+			if (e->gfn != gfn && d->vet[e->gfn].next != gfn + 1) {
 				k++;
 				continue;
 			}
-			world_unmap(h->w, h->exec[k].page, h->exec[k].page);
+			world_unmap(h->w, e->page, e->page);
 			h->exec[k] = h->exec[--h->execs];
 		}
 	}
@@ -266,8 +282,10 @@ void direct_code_written(struct tc *tc, uint64_t gfn)
 {
 	struct direct *d = tc->direct;
 
-	if (d && gfn < d->pages && d->vet[gfn] != VET_UNKNOWN)
-		revoke_page(d, gfn);
+	if (!d || gfn >= d->pages)
+		return;
+	d->vet[gfn].written++;
+	revoke_page(d, gfn);
 }
 
 void direct_code_added(struct tc *tc, uint64_t at)
@@ -286,42 +304,57 @@ void direct_flush(struct tc *tc)
 
 	if (!d)
 		return;
-	madvise(d->vet, d->pages, MADV_DONTNEED);
+	madvise(d->vet, d->pages * sizeof(*d->vet), MADV_DONTNEED);
 	for (unsigned i = 0; i < d->worlds; i++) {
 		world_unmap(d->world[i]->w, 0, WORLD_PAGES - 1);
 		d->world[i]->execs = 0;
 	}
 }
 
-/* May the instruction at this address, and so its page, run directly? */
-static bool fit(struct direct *d, uint64_t at)
+static bool vet(struct direct *d, uint32_t lin, uint64_t gfn)
 {
-	uint64_t gfn = at >> PAGE_SHIFT;
-	unsigned offset = at & PAGE_MASK;
+	struct page_vet *p = &d->vet[gfn];
 	struct tc *tc = d->tc;
+	uint64_t next;
 	uint8_t needs = 0;
 
-	if (gfn >= d->pages || smc_page_selfchecks(tc, at))
-		return false;
-	if (is_fit(d, gfn)) {
-		if (d->starts[gfn][offset / 64] >> (offset % 64) & 1)
-			return needs_met(tc, d->vet[gfn]);
-		revoke_page(d, gfn); /* never looked at from here */
-	}
-	if (d->vet[gfn] > VET_UNFIT)
-		d->vet[gfn]--;
-	if (d->vet[gfn] > VET_UNFIT)
-		return false;
 	smc_watch(tc, gfn);
-	if (!vet_page(tc, gfn, offset, d->starts[gfn], &needs)) {
-		d->vet[gfn] = REVET;
+	if (!vet_page(tc, lin, gfn, d->starts[gfn], &needs, &next) || (next < NEXT_ABSENT && next >= d->pages)) {
+		p->state = REVET;
 		tc->stats.pages_unfit++;
 		return false;
 	}
-	d->vet[gfn] = VET_FIT | needs;
+	p->state = VET_FIT | needs;
+	p->next = next == NEXT_ABSENT ? ABSENT : 0;
+	if (next < NEXT_ABSENT) {
+		smc_watch(tc, next);
+		p->next = (uint32_t)next + 1;
+		p->next_written = d->vet[next].written;
+	}
 	tc->stats.pages_fit++;
 	smc_drop_mode(tc, gfn, MODE_DIRECT);
-	return needs_met(tc, needs);
+	return true;
+}
+
+/* May the instruction at this address, and so its page, run directly? */
+static bool fit(struct direct *d, uint32_t lin, uint64_t at)
+{
+	uint64_t gfn = at >> PAGE_SHIFT;
+	unsigned offset = at & PAGE_MASK;
+	struct page_vet *p;
+
+	if (gfn >= d->pages || smc_page_selfchecks(d->tc, at))
+		return false;
+	p = &d->vet[gfn];
+	if (is_fit(d, gfn) && (d->starts[gfn][offset / 64] >> (offset % 64) & 1))
+		return needs_met(d->tc, p->state);
+	if (p->state > VET_UNFIT) {
+		p->state--;
+		return false;
+	}
+	if (p->state != VET_UNKNOWN)
+		revoke_page(d, gfn); /* never looked at from here, or not lately */
+	return vet(d, lin, gfn) && needs_met(d->tc, p->state);
 }
 
 /* Forget what is not executable any more; when that is nothing, start over with an empty world. */
@@ -341,25 +374,70 @@ static void make_exec_room(struct host_world *h)
 	h->execs = 0;
 }
 
+/* Is what follows the page of `lin` what was looked at with it? */
+static bool same_next(struct direct *d, const struct host_world *h, uint32_t lin, uint64_t gfn)
+{
+	uint32_t next = (lin & ~(uint32_t)PAGE_MASK) + PAGE_SIZE;
+	struct walk k;
+
+	if (!d->vet[gfn].next)
+		return true;
+	if (d->vet[gfn].next == ABSENT)
+		return !next || !(world_page(h->w, next >> PAGE_SHIFT) & WORLD_EXEC);
+	return mmu_walk_quiet(d->tc->cpu, d->tc->pm, gva(next), &k) &&
+	       k.gpa.v >> PAGE_SHIFT == d->vet[gfn].next - 1;
+}
+
+/* The page before may have been looked at with another one behind it. */
+static void check_page_before(struct direct *d, struct host_world *h, uint32_t page, uint64_t gfn)
+{
+	for (unsigned i = 0; i < h->execs; i++) {
+		const struct exec_page *e = &h->exec[i];
+
+		if (e->page + 1 == page && d->vet[e->gfn].next == ABSENT)
+			d->vet[e->gfn].state = VET_UNKNOWN;
+		if (e->page + 1 != page || !d->vet[e->gfn].next || d->vet[e->gfn].next == gfn + 1)
+			continue;
+		world_unmap(h->w, e->page, e->page);
+		h->exec[i] = h->exec[--h->execs];
+		return;
+	}
+}
+
+/* The user window has this page of code, read-only. */
+static bool view_code(struct direct *d, uint32_t lin, uint64_t gfn, struct mmu_view *v)
+{
+	struct mmu *m = d->tc->mmu;
+
+	if (!mmu_user_view(m, gva(lin), 0, v) &&
+	    (mmu_handle_fault(m, true, gva(lin), false) != MMU_FILLED || !mmu_user_view(m, gva(lin), 0, v)))
+		return false;
+	return v->gfn == gfn && !v->write;
+}
+
 /* The page of `lin` is executable in the world at its next run; false: not possible. */
 static bool offer_code(struct direct *d, struct host_world *h, uint32_t lin)
 {
 	uint32_t page = lin >> PAGE_SHIFT;
 	struct mmu_view v;
+	uint64_t gfn;
 	gpa_t at;
 
-	if (page < d->min_page || mmu_track_code(d->tc->mmu, true, gva(lin), &at) != OUT_OK || !fit(d, at.v))
+	if (page < d->min_page || mmu_track_code(d->tc->mmu, true, gva(lin), &at) != OUT_OK || !fit(d, lin, at.v))
 		return false;
 	if (world_page(h->w, page) & WORLD_EXEC)
 		return true;
-	if (!mmu_user_view(d->tc->mmu, gva(lin), 0, &v) &&
-	    (mmu_handle_fault(d->tc->mmu, true, gva(lin), false) != MMU_FILLED ||
-	     !mmu_user_view(d->tc->mmu, gva(lin), 0, &v)))
+	gfn = at.v >> PAGE_SHIFT;
+	if (!same_next(d, h, lin, gfn)) {
+		revoke_page(d, gfn);
+		if (!fit(d, lin, at.v))
+			return false;
+	}
+	if (!view_code(d, lin, gfn, &v))
 		return false;
-	if (v.gfn != at.v >> PAGE_SHIFT || v.write)
-		return false;
+	check_page_before(d, h, page, gfn);
 	make_exec_room(h);
-	h->exec[h->execs++] = (struct exec_page){page, v.gfn};
+	h->exec[h->execs++] = (struct exec_page){page, gfn};
 	world_map(h->w, page, 1, v.file, WORLD_READ | WORLD_EXEC);
 	return true;
 }
@@ -427,7 +505,9 @@ static void page_fault(struct direct *d, struct host_world *h, const struct worl
 		return;
 	}
 	/* the page of the instruction itself is the dispatcher's business; it may also reach into the next one */
-	if (x->address >> PAGE_SHIFT != rip >> PAGE_SHIFT && !offer_code(d, h, x->address & ~(uint32_t)PAGE_MASK))
+	if (x->address >> PAGE_SHIFT != rip >> PAGE_SHIFT &&
+	    (vet_insn_end(tc, rip) >> PAGE_SHIFT != x->address >> PAGE_SHIFT ||
+	     !offer_code(d, h, vet_insn_end(tc, rip))))
 		interpret_here(tc);
 	else if (world_page(h->w, x->address >> PAGE_SHIFT) & WORLD_EXEC && d->stuck)
 		world_unmap(h->w, x->address >> PAGE_SHIFT, x->address >> PAGE_SHIFT);

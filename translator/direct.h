@@ -34,11 +34,16 @@ void direct_gear_reset(struct tc *, unsigned space);
 /* ---- vet.c ---- */
 enum { VET_STARTS = 4096 / 64 }; /* words of a bitmap of instruction starts */
 /*
- * May all code of this page run directly? `seed` is the offset of an instruction that is about to. `starts` receives the
- * offsets of the instructions looked at, `needs` what must be so while they run.
+ * May all code of the page of `lin` (which is mapped to frame gfn) run directly? `lin` is an instruction that is about to. `starts`
+ * receives the offsets of the instructions looked at, `needs` what must be so while they run, `next` the frame of
+ * the following page if the answer depends on it, NEXT_ABSENT if it holds as long as nothing executable follows, else NEXT_ANY.
  */
+#define NEXT_ANY (~0ull)
+#define NEXT_ABSENT (~0ull - 1)
 enum { NEEDS_VECTOR = 2, /* FPU and SSE are on */ NEEDS_FLAGS = 4 /* IF is 1, IOPL 0, NT 0: EFLAGS may be looked at */ };
-bool vet_page(struct tc *, uint64_t gfn, unsigned seed, uint64_t *starts, uint8_t *needs);
+bool vet_page(struct tc *, uint32_t lin, uint64_t gfn, uint64_t *starts, uint8_t *needs, uint64_t *next);
+/* Where the instruction at this address ends; the address itself when it cannot be decoded. */
+uint32_t vet_insn_end(struct tc *, uint32_t lin);
 
 /* ---- smc.c ---- */
 /* Report writes to the page as if it held translations. */

@@ -11,6 +11,9 @@
  *
  * A page that fails runs translated, all of it. It is looked at again when it is written, and now and then.
  *
+ * An instruction that spans two pages is judged with the bytes of the following one, which then belongs to the answer (direct.c:
+ * next). Where the sweep of a page begins, in the middle of such an instruction, the end of the page before tells.
+ *
  * What is left: code that jumps into the middle of its own instructions may meet a segment register move that way. The world reports
  * the segment registers with each exit, so a load is noticed (world.c: take_image); a jump into 64-bit mode gets no further than the
  * world's filter. Programs that do so on purpose see a host selector.
@@ -23,11 +26,14 @@
 
 #include <string.h>
 
-enum { UNKNOWN, START, MIDDLE, WORK = 1024, INSN_MAX = 15 };
+enum { UNKNOWN, START, MIDDLE, WORK = 1024, INSN_MAX = 15, BEFORE = 128 };
 
 struct vet {
 	struct tc *tc;
 	const uint8_t *bytes;
+	uint32_t page;          /* linear address */
+	const uint8_t *next;    /* the following page, or null */
+	bool next_used;
 	uint8_t map[PAGE_SIZE];
 	uint16_t work[WORK];
 	unsigned n;
@@ -96,18 +102,6 @@ static bool harmless(struct vet *v, const struct tinsn *t)
 	return t->action == ACT_NOP || t->why == WHY_PRIVILEGED || classify_isa_allowed(v->tc->cpu->model, z);
 }
 
-/* Are the bytes that decide what it is within the page? */
-static bool opcode_within(const ZydisDecodedInstruction *z, unsigned room)
-{
-	static const uint8_t opcode_bytes[] = {[ZYDIS_OPCODE_MAP_DEFAULT] = 1, [ZYDIS_OPCODE_MAP_0F] = 2,
-					       [ZYDIS_OPCODE_MAP_0F38] = 3, [ZYDIS_OPCODE_MAP_0F3A] = 3};
-
-	if (z->attributes & ZYDIS_ATTRIB_HAS_MODRM)
-		return z->raw.modrm.offset < room;
-	return z->opcode_map < ARRAY_LEN(opcode_bytes) &&
-	       z->raw.prefix_count + opcode_bytes[z->opcode_map] <= room;
-}
-
 enum found { HARMLESS, HARMFUL, NOTHING };
 
 static enum found look(struct vet *v, unsigned at, struct tinsn *t)
@@ -119,10 +113,14 @@ static enum found look(struct vet *v, unsigned at, struct tinsn *t)
 		return harmless(v, t) ? HARMLESS : HARMFUL;
 	if (room >= INSN_MAX)
 		return NOTHING;
+	v->next_used = true;
+	if (!v->next)
+		return NOTHING; /* it cannot be executed before something is there */
 	memcpy(crossing, v->bytes + at, room);
+	memcpy(crossing + room, v->next, INSN_MAX);
 	if (!decode(t, crossing, INSN_MAX, at))
-		return HARMFUL;
-	return opcode_within(&t->z, room) && harmless(v, t) ? HARMLESS : HARMFUL;
+		return NOTHING;
+	return harmless(v, t) ? HARMLESS : HARMFUL;
 }
 
 static void mark(struct vet *v, unsigned at, unsigned len)
@@ -170,13 +168,19 @@ static bool follow(struct vet *v, unsigned at)
 	return true;
 }
 
-static bool hidden_encoding(const struct vet *v, unsigned at)
+static bool hidden_encoding(struct vet *v, unsigned at)
 {
-	const uint8_t *b = v->bytes + at;
+	uint8_t second;
 
-	if (b[0] != 0x0f)
+	if (v->bytes[at] != 0x0f)
 		return false;
-	return at + 1 == PAGE_SIZE || b[1] == 0xa2 || b[1] == 0x34 || b[1] == 0x05;
+	if (at + 1 < PAGE_SIZE) {
+		second = v->bytes[at + 1];
+	} else {
+		v->next_used = true;
+		second = v->next ? v->next[0] : 0;
+	}
+	return second == 0xa2 || second == 0x34 || second == 0x05;
 }
 
 static bool runs_into_known(const struct vet *v, unsigned at, unsigned len)
@@ -210,11 +214,30 @@ static bool sweep(struct vet *v)
 	return true;
 }
 
+/* How many bytes of an instruction of the page before reach into this one? Decoding falls into step within a few instructions. */
+static unsigned tail_of_page_before(const struct vet *v)
+{
+	uint8_t bytes[BEFORE + INSN_MAX];
+	struct tinsn t;
+	unsigned at = 0;
+
+	if (v->page < PAGE_SIZE || mmu_peek(v->tc->mmu, gva(v->page - BEFORE), bytes, BEFORE) != BEFORE)
+		return 0;
+	memcpy(bytes + BEFORE, v->bytes, INSN_MAX);
+	while (at < BEFORE)
+		at += decode(&t, bytes + at, INSN_MAX, at) ? t.z.length : 1;
+	return at - BEFORE;
+}
+
 static bool examine(struct vet *v, uint64_t gfn, unsigned seed)
 {
 	unsigned tail;
 
 	v->n = smc_starts(v->tc, gfn, v->work, WORK / 2, &tail);
+	if (!tail)
+		tail = tail_of_page_before(v);
+	if (tail > seed)
+		tail = seed;
 	for (unsigned i = 0; i < tail; i++)
 		v->map[i] = MIDDLE;
 	v->work[v->n++] = (uint16_t)seed;
@@ -224,20 +247,38 @@ static bool examine(struct vet *v, uint64_t gfn, unsigned seed)
 	return sweep(v);
 }
 
-bool vet_page(struct tc *tc, uint64_t gfn, unsigned seed, uint64_t *starts, uint8_t *needs)
+uint32_t vet_insn_end(struct tc *tc, uint32_t lin)
+{
+	uint8_t bytes[INSN_MAX];
+	unsigned n = mmu_peek(tc->mmu, gva(lin), bytes, INSN_MAX);
+	struct tinsn t;
+
+	return n && decode(&t, bytes, n, lin) ? t.next : lin;
+}
+
+bool vet_page(struct tc *tc, uint32_t lin, uint64_t gfn, uint64_t *starts, uint8_t *needs, uint64_t *next)
 {
 	static struct vet v; /* large; one vCPU thread vets */
+	struct walk k;
 
 	v.tc = tc;
 	v.needs = 0;
+	v.page = lin & ~(uint32_t)PAGE_MASK;
+	v.next = NULL;
+	v.next_used = false;
+	*next = NEXT_ANY;
+	if (v.page + PAGE_SIZE && mmu_walk_quiet(tc->cpu, tc->pm, gva(v.page + PAGE_SIZE), &k))
+		v.next = physmap_host(tc->pm, k.gpa, INSN_MAX);
 	v.bytes = physmap_host(tc->pm, gpa(gfn << PAGE_SHIFT), PAGE_SIZE);
 	memset(v.map, UNKNOWN, sizeof(v.map));
-	if (!v.bytes || physmap_kind(tc->pm, gpa(gfn << PAGE_SHIFT)) != PAGE_RAM || !examine(&v, gfn, seed))
+	if (!v.bytes || physmap_kind(tc->pm, gpa(gfn << PAGE_SHIFT)) != PAGE_RAM || !examine(&v, gfn, lin & PAGE_MASK))
 		return false;
 	memset(starts, 0, VET_STARTS * sizeof(*starts));
 	for (unsigned i = 0; i < PAGE_SIZE; i++)
 		if (v.map[i] == START)
 			starts[i / 64] |= 1ull << (i % 64);
 	*needs = v.needs;
+	if (v.next_used)
+		*next = v.next ? k.gpa.v >> PAGE_SHIFT : NEXT_ABSENT;
 	return true;
 }

@@ -280,18 +280,20 @@ enum world_stop world_run(struct world *w, struct world_registers *r, struct cpu
 
 	if (w->dead)
 		return WORLD_STOP_DEAD;
+	/* from here on a kick reaches the world; one that came before shows in *stop. Nothing has been noted as done yet. */
+	atomic_store(&w->running, true);
+	if (stop && *stop) {
+		atomic_store(&w->running, false);
+		return WORLD_STOP_KICK;
+	}
 	w->page->ldt_set = 0;
 	gs = selector_for(w, r->gs, WORLD_LDT_ENTRIES);
 	fs = selector_for(w, r->fs, gs ? gs >> 3 : WORLD_LDT_ENTRIES);
 	w->page->fs = fs;
 	w->page->gs = gs;
 	put_image(w, r, fx);
-	atomic_store(&w->running, true);
-	if (stop && *stop) {
-		atomic_store(&w->running, false);
-		return WORLD_STOP_KICK;
-	}
 	if (!put_operations(w)) {
+		atomic_store(&w->running, false);
 		w->dead = true;
 		return WORLD_STOP_DEAD;
 	}

@@ -20,7 +20,7 @@
 #include <sys/uio.h>
 #include <ucontext.h>
 
-enum { ALT_STACK = 64 * 1024, SPIN = 3000 };
+enum { ALT_STACK = 64 * 1024, SPIN_MIN = 2, SPIN_MAX = 128 }; /* as in process.c */
 #define TOP_OF_USER 0x7ffffffff000ul
 #define BLOCK_ALL (~0ul)
 
@@ -54,11 +54,16 @@ static void give_turn(void)
 
 static void await_turn(void)
 {
-	for (unsigned i = 0; i < SPIN; i++) {
-		if (turn() == TURN_WORLD)
+	static unsigned spin = SPIN_MAX;
+
+	for (unsigned i = 0; i < spin; i++) {
+		if (turn() == TURN_WORLD) {
+			spin = spin < SPIN_MAX ? 2 * spin : spin;
 			return;
+		}
 		__builtin_ia32_pause();
 	}
+	spin = spin > SPIN_MIN ? spin / 2 : spin;
 	__atomic_store_n(&PAGE->world_sleeps, 1, __ATOMIC_SEQ_CST);
 	while (turn() != TURN_WORLD)
 		sys_futex(&PAGE->turn, 0, TURN_MONITOR, NULL);

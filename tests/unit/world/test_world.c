@@ -352,6 +352,26 @@ static void test_kick(void **state)
 	world_kick(w);
 	atomic_store(&stop_flag, 1);
 	assert_int_equal(world_run(w, &r, &fx, &x, &stop_flag), WORLD_STOP_KICK);
+	/* and what was prepared for that run is not forgotten: a descriptor, a mapping */
+	{
+		struct cpu_segment gs = {.base = DATA, .limit = 0xffffffff,
+					 .attr = SEG_P | SEG_S | SEG_WRITE | SEG_DB | SEG_G | 3 << SEG_DPL_SHIFT};
+
+		memcpy(bytes + 0x800, "\x65\xa1\0\0\0\0\x8b\x15\0\0\x30\0\x0f\x0b", 14); /* mov eax, gs:[0]; mov edx, [300000] */
+		*(uint32_t *)(bytes + 4096) = 0x1234;
+		*(uint32_t *)(bytes + 8192) = 0x5678;
+		world_map(w, 0x300, 1, 8192, WORLD_READ);
+		r.gs = &gs;
+		r.eip = CODE + 0x800;
+		assert_int_equal(world_run(w, &r, &fx, &x, &stop_flag), WORLD_STOP_KICK);
+		while (run() == WORLD_STOP_KICK)
+			;
+		assert_int_equal(x.signal, SIGILL);
+		assert_int_equal(r.gpr[R_EAX], 0x1234);
+		assert_int_equal(r.gpr[R_EDX], 0x5678);
+		r.gs = &none;
+		r.eip = CODE;
+	}
 	/* many kicks in a row do not exhaust anything */
 	for (unsigned i = 0; i < 200; i++) {
 		kill(world_pid(w), WORLD_KICK_SIGNAL);
