@@ -158,10 +158,16 @@ static uint64_t unary(struct parser *s)
 	return value;
 }
 
+/* In "memsave 0 64 /tmp/file" nothing is divided: no operand begins like that. */
+static bool at_path(const struct parser *s)
+{
+	return *s->p == '/' && (isalpha((unsigned char)s->p[1]) || (s->p[1] && strchr("./_", s->p[1])));
+}
+
 static uint64_t product(struct parser *s)
 {
 	uint64_t value = unary(s);
-	while (!s->error && (*s->p == '*' || *s->p == '/' || *s->p == '%')) {
+	while (!s->error && *s->p && strchr("*/%", *s->p) && !at_path(s)) {
 		char op = *s->p++;
 		uint64_t right = unary(s);
 		if (op == '*')

@@ -225,13 +225,14 @@ static void save(struct hmp *h, bool physical)
 		return;
 	}
 	bool ok = true;
+	uint64_t whole = size;
 	while (size && ok) {
 		uint8_t bytes[PAGE_SIZE];
 		unsigned n = size < sizeof(bytes) ? (unsigned)size : (unsigned)sizeof(bytes);
 		unsigned got = peek(h->vm, address, bytes, n, physical);
 		if (got < n) {
 			fprintf(h->out, "Error: Invalid addr 0x%016llx/size %llu specified\n",
-				(unsigned long long)address + got, (unsigned long long)size);
+				(unsigned long long)address + got, (unsigned long long)whole);
 			break;
 		}
 		ok = fwrite(bytes, 1, n, f) == n;

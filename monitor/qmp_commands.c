@@ -163,6 +163,24 @@ static void append(void *ctx, const char *piece)
 	t->n += len;
 }
 
+/* Line ends as a terminal wants them, which is how QEMU answers here. */
+static json_t *with_crlf(const char *text)
+{
+	struct text t = {0};
+	for (size_t n; *text; text += n) {
+		char line[256];
+		n = strcspn(text, "\n");
+		n = n < sizeof(line) - 3 ? n : sizeof(line) - 3;
+		bool end = text[n] == '\n';
+		snprintf(line, sizeof(line), "%.*s%s", (int)n, text, end ? "\r\n" : "");
+		append(&t, line);
+		n += end;
+	}
+	json_t *result = json_string(t.p ? t.p : "");
+	free(t.p);
+	return result;
+}
+
 static json_t *human_monitor_command(struct vm *vm, json_t *args, struct qmp_error *e)
 {
 	struct text t = {0};
@@ -171,7 +189,7 @@ static json_t *human_monitor_command(struct vm *vm, json_t *args, struct qmp_err
 	for (size_t i = 0; i < t.n; i++)
 		if (t.p[i] & 0x80)
 			t.p[i] = '?';
-	json_t *result = json_stringn(t.p ? t.p : "", t.n);
+	json_t *result = with_crlf(t.p ? t.p : "");
 	free(t.p);
 	return result;
 }
@@ -190,9 +208,10 @@ static void save(struct vm *vm, const char *command, json_t *args, struct qmp_er
 		 (unsigned long long)json_integer_value(json_object_get(args, "val")),
 		 (unsigned long long)json_integer_value(json_object_get(args, "size")), file);
 	hmp_execute(vm, line, append, &t);
-	if (t.n)
-		qmp_fail(e, "GenericError", "%.*s", (int)strcspn(t.p, "\n"),
-			 strncmp(t.p, "Error: ", 7) ? t.p : t.p + 7);
+	if (t.n) {
+		const char *text = strncmp(t.p, "Error: ", 7) ? t.p : t.p + 7;
+		qmp_fail(e, "GenericError", "%.*s", (int)strcspn(text, "\n"), text);
+	}
 	free(t.p);
 }
 

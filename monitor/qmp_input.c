@@ -3,7 +3,7 @@
  * one over several lines, so brackets are counted. Strings in single quotes, which QMP allows, are rewritten.
  *
  * Whatever comes, the next text that begins after an error is understood: bytes outside of brackets count for nothing but one
- * error for each stretch of them. FFh, which no text contains, begins anew.
+ * error for each stretch of them, and of a text that is too large the rest of the line is skipped. FFh, which no text contains, begins anew.
  */
 #include "monitor/qmp_internal.h"
 
@@ -33,6 +33,13 @@ static enum qmp_put bad(struct qmp_input *in, const char *why)
 	return QMP_BAD;
 }
 
+/* Refused before its end: the rest must not be taken for something else. */
+static enum qmp_put refuse(struct qmp_input *in, const char *why)
+{
+	in->skip = true;
+	return bad(in, why);
+}
+
 static bool put(struct qmp_input *in, char c)
 {
 	if (in->len + 1 >= in->cap) {
@@ -53,7 +60,7 @@ static enum qmp_put outside(struct qmp_input *in, char c)
 	if (c == '{' || c == '[') {
 		in->word = false;
 		in->depth = 1;
-		return put(in, c) ? QMP_MORE : bad(in, "too large");
+		return put(in, c) ? QMP_MORE : refuse(in, "too large");
 	}
 	if (strchr(" \t\r\n", c)) {
 		in->word = false;
@@ -88,6 +95,10 @@ static bool in_string(struct qmp_input *in, char c)
 enum qmp_put qmp_input_put(struct qmp_input *in, uint8_t byte)
 {
 	char c = (char)byte;
+	if (in->skip) {
+		in->skip = c != '\n' && byte != 0xff;
+		return QMP_MORE;
+	}
 	if (byte == 0xff)
 		return in->depth ? bad(in, "cut off by a reset of the parser") :
 				   (qmp_input_clear(in), QMP_MORE);
@@ -99,18 +110,18 @@ enum qmp_put qmp_input_put(struct qmp_input *in, uint8_t byte)
 		/* a line end inside a string is an error, and a good place to begin anew */
 		if (c == '\n')
 			return bad(in, "a string has no end");
-		return in_string(in, c) ? QMP_MORE : bad(in, "too large");
+		return in_string(in, c) ? QMP_MORE : refuse(in, "too large");
 	}
 	if (c == '"' || c == '\'') {
 		in->quote = c;
 		c = '"';
 	} else if (c == '{' || c == '[') {
 		if (++in->depth > DEPTH_MAX)
-			return bad(in, "nested too deep");
+			return refuse(in, "nested too deep");
 	} else if (c == '}' || c == ']') {
 		in->depth--;
 	}
 	if (!put(in, c))
-		return bad(in, "too large");
+		return refuse(in, "too large");
 	return in->depth ? QMP_MORE : QMP_TEXT;
 }

@@ -19,6 +19,7 @@ struct qmp_input {
 	unsigned depth;
 	char quote; /* inside a string that began with this */
 	bool escaped, word;
+	bool skip; /* up to the end of the line: what comes belongs to a text that was refused */
 	const char *error; /* why the text is none, when qmp_input_put said QMP_BAD */
 };
 enum qmp_put { QMP_MORE, QMP_TEXT, QMP_BAD };
