@@ -149,8 +149,8 @@ int channel_getc(struct channel *c)
 		c->head = (c->head + 1) % INPUT_SIZE;
 		c->count--;
 	}
-	/* only an almost empty buffer is worth telling, and one that was full must be told of */
-	bool tell = was_full || (result >= 0 && !c->count);
+	/* only an empty buffer is worth telling, and one that was full (and perhaps emptied by a new peer) must be told of */
+	bool tell = was_full || (result != CHANNEL_QUIT && !c->count);
 	pthread_mutex_unlock(&c->lock);
 	if (tell)
 		accept_more(c);

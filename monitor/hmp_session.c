@@ -52,9 +52,12 @@ static void execute(void *ctx)
 {
 	struct request *r = ctx;
 	struct hmp_session *s = r->session;
+	uint64_t before = run_control_steps(s->vm);
 	hmp_execute(s->vm, r->line, print, s);
+	uint64_t steps = run_control_steps(s->vm);
 	atomic_store(&s->stopped, false);
-	atomic_store(&s->stepping, run_control_steps(s->vm) != 0);
+	/* only for what this line began: a step out of HLT may take for ever */
+	atomic_store(&s->stepping, steps && steps != before);
 }
 
 static void tell_stop(void *ctx)
