@@ -116,8 +116,11 @@ static bool parse_header(struct linux_header *h, const struct image *k, char *er
 	unsigned sectors = data[HDR_START] ? data[HDR_START] : 4;
 	h->setup_size = (sectors + 1) * 512u;
 	uint64_t claimed = h->setup_size + (uint64_t)get32(data + HDR_SYSSIZE) * 16;
-	/* Before 2.04 syssize had two bytes that meant little for a bzImage. */
-	if (k->size <= h->setup_size || (h->version >= 0x204 && k->size < claimed))
+	/*
+	 * Before 2.04 syssize had two bytes that meant little for a bzImage. It counts paragraphs, of which the
+	 * last need not be whole (memtest86+).
+	 */
+	if (k->size <= h->setup_size || (h->version >= 0x204 && k->size + 15 < claimed))
 		return refuse(k, "the file is truncated", err, errlen);
 	h->kernel_size = k->size - h->setup_size;
 	h->initrd_max = h->version >= 0x203 ? get32(data + HDR_INITRD_ADDR_MAX) : 0x37ffffff;

@@ -201,10 +201,13 @@ static void test_linux_bad(void **state)
 {
 	struct fixture *f = *state;
 	uint8_t *k = make_linux();
-	for (size_t len = 0x208; len < LINUX_SIZE; len += 61)
+	for (size_t len = 0x208; len < LINUX_SIZE - 15; len += 61)
 		assert_false(load(f, k, len, ""));
 	put32(k + 0x1f4, 4096 / 16 + 1);
 	refused(f, k, LINUX_SIZE, "truncated");
+	put32(k + 0x1f4, 4096 / 16);
+	assert_true(load(f, k, LINUX_SIZE - 15, ""));
+	refused(f, k, LINUX_SIZE - 16, "truncated");
 	put32(k + 0x1f4, 0xffffffff);
 	refused(f, k, LINUX_SIZE, "truncated");
 	put32(k + 0x1f4, 4096 / 16);
