@@ -25,7 +25,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-enum { WORLDS_MAX = 8, EXEC_MAX = 4096, REACH = 256, STUCK = 4, REVET = 200 };
+enum { WORLDS_MAX = 8, EXEC_MAX = 4096, REACH = 256, DEATHS_MAX = 8, STUCK = 4, REVET = 200 };
 /* State of a page: not known, fit (with NEEDS_*), or how many more times it is taken for unfit before it is looked at again. */
 enum { VET_UNKNOWN = 0, VET_FIT = 1, VET_UNFIT = 8 };
 enum { AUDIT = 512, SHARE = 20 }; /* at most one part in so many for going in and out */
@@ -557,7 +557,8 @@ static void lost(struct direct *d, struct host_world *h)
 			(unsigned)tc->cpu->rip);
 	d->warned = true;
 	tc->stats.world_deaths++;
-	tc->direct_gear[h->space].banned = true;
+	if (++tc->direct_gear[h->space].deaths >= DEATHS_MAX)
+		tc->direct_gear[h->space].banned = true;
 	discard(d, h);
 	if (cpu_raise_error(tc->cpu, EXC_GP, 0) == OUT_FAULT)
 		cpu_deliver_fault(tc->cpu);

@@ -179,7 +179,8 @@ struct gear {
 
 /* The same for worlds (direct_gear.c). */
 struct direct_gear {
-	bool on, banned;
+	bool on, banned; /* its worlds broke too often */
+	uint8_t deaths;
 	uint8_t patience;
 	uint32_t ticks, exits;
 	int64_t audit_ns;
