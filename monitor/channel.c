@@ -78,6 +78,7 @@ struct channel *channel_new(struct vm *vm, struct chardev *dev, void (*fn)(struc
 	c->dev = dev;
 	c->main = fn;
 	c->ctx = ctx;
+	c->reset = true;
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->cond, NULL);
 	chardev_attach(dev, &frontend, c);
@@ -157,9 +158,21 @@ int channel_getc(struct channel *c)
 	return result;
 }
 
+/* A peer that has come and not been seen yet gets nothing that was meant for the one before. */
+static bool is_stale(struct channel *c)
+{
+	pthread_mutex_lock(&c->lock);
+	bool stale = c->reset;
+	pthread_mutex_unlock(&c->lock);
+	return stale;
+}
+
 void channel_write(struct channel *c, const char *text, size_t n)
 {
+	/* peers come and go under this lock */
 	machine_lock(c->vm->machine);
+	if (is_stale(c))
+		n = 0;
 	while (n) {
 		const char *end = memchr(text, '\n', n);
 		size_t len = end ? (size_t)(end - text) : n;

@@ -13,7 +13,7 @@ struct channel;
 
 /* channel_getc's answers that are not bytes. */
 enum {
-	CHANNEL_RESET = -1, /* another peer: begin anew */
+	CHANNEL_RESET = -1, /* the first answer, and at each new peer: begin anew */
 	CHANNEL_QUIT = -2,  /* the VM has ended: return from `main` */
 	CHANNEL_FOCUS = -3, /* the user switched to us */
 };

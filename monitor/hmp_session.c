@@ -122,7 +122,7 @@ void hmp_session_main(struct channel *channel, void *ctx)
 		.prompt = HMP_PROMPT,
 	};
 	s->channel = channel;
-	int c = CHANNEL_RESET;
+	int c = channel_getc(channel);
 	while (s->focus && c != CHANNEL_FOCUS && c != CHANNEL_QUIT)
 		c = channel_getc(channel);
 	if (c == CHANNEL_QUIT)

@@ -175,7 +175,8 @@ static void set_up(struct line_edit *e, const char *terminal)
 	el_set(e->el, EL_EDITOR, "emacs");
 	el_set(e->el, EL_PROMPT, prompt);
 	el_set(e->el, EL_GETCFN, next_character);
-	el_set(e->el, EL_ADDFN, "complete", "complete a word", complete);
+	/* the narrow el_set would copy the names, and keep the copies for ever */
+	el_wset(e->el, EL_ADDFN, L"complete", L"complete a word", complete);
 	el_set(e->el, EL_BIND, "^I", "complete", NULL);
 	el_set(e->el, EL_BIND, "^^", "ed-redisplay", NULL);
 	el_set(e->el, EL_BIND, "^R", "em-inc-search-prev", NULL);

@@ -257,7 +257,6 @@ void qmp_session_main(struct channel *channel, void *ctx)
 {
 	struct qmp_session *q = ctx;
 	q->channel = channel;
-	greet(q);
 	for (;;) {
 		struct qmp_error e = {0};
 		int c = channel_getc(channel);

@@ -94,7 +94,7 @@ class Vm:
             status = "hangs"
         self.errors.seek(0)
         text = self.errors.read()
-        if "runtime error" in text or "Sanitizer" in text:
+        if "runtime error" in text or "Sanitizer" in text or "internal error" in text:
             print(text)
             status = "sanitizer"
         shutil.rmtree(self.dir)
