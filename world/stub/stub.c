@@ -224,6 +224,7 @@ static void lock_up(void)
 	sys3(157 /* prctl */, PR_SET_PDEATHSIG, SIGKILL, 0);
 	if (sys3(110 /* getppid */, 0, 0, 0) != (long)PAGE->monitor)
 		die(); /* the monitor died before that */
+	sys3(157, PR_SET_NAME, (long)"ringfence-world", 0);
 	sys3(157, PR_SET_DUMPABLE, 0, 0);
 	sys3(157, PR_SET_TSC, PR_TSC_SIGSEGV, 0);
 	sys3(158 /* arch_prctl */, 0x1012 /* ARCH_SET_CPUID */, 0, 0);
