@@ -23,10 +23,19 @@ def parse(text, who):
     return found
 
 
-def run_guest(peer, image, mode):
+def usable(peer, directory):
+    """Whether the peer runs the smallest guest at all, and why not: an accelerator may be there and not work."""
+    try:
+        run_guest(peer, os.path.join(directory, "nano.elf"), "loop", 20)
+    except (Failed, OSError) as e:
+        return False, str(e)
+    return True, ""
+
+
+def run_guest(peer, image, mode, timeout=TIMEOUT):
     command = [*peer.command, "-kernel", image, "-append", mode, *ARGUMENTS]
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT, check=False)
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False)
     except subprocess.TimeoutExpired as e:
         raise Failed(f"{peer.name}: the nanobenchmarks do not end") from e
     text = done.stdout.decode(errors="replace").replace("\r", "")
