@@ -74,5 +74,17 @@ def interrupt_after(seconds):
     return timer
 
 
+# Continue, for so long at most; the Ctrl-C may come too early, while this is Python: then once more.
+def run_for(seconds):
+    while True:
+        try:
+            timer = interrupt_after(seconds)
+            run("continue")
+            timer.cancel()
+            return
+        except KeyboardInterrupt:
+            continue
+
+
 def done():
     print("SESSION OK")

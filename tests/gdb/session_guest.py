@@ -122,8 +122,8 @@ run("delete")
 
 # Ctrl-C out of an endless loop, again and again.
 for i in range(3):
-    interrupt_after(0.3)
-    stops("continue", "SIGINT")
+    run_for(0.3)
+    same(last_stop, "SIGINT", "Ctrl-C")
     same(name(), "spin", "interrupted in the loop")
 before = value("rounds")
 run("next")

@@ -33,35 +33,32 @@ run("target remote " + os.environ["GDB_SOCKET"])
 
 def stop_in_user_code():
     for attempt in range(100):
-        interrupt_after(0.05)
-        stops("continue", "SIGINT")
+        run_for(0.1)
+        same(last_stop, "SIGINT", "Ctrl-C")
         if value("$cs") == USER_CS:
             return
     check(False, "no user code to be found")
 
 
-def comes_by_here_again():
-    timer = interrupt_after(2)
-    run("break *%d" % value("$eip"))
-    run("continue")
-    timer.cancel()
+# Through kernel and user code at full speed.
+def comes_by_here_again_and_again():
+    here = value("$eip")
+    run("break *%d" % here)
+    for i in range(20):
+        run_for(2)
+        if last_stop == "SIGINT":
+            break
+        same((value("$eip"), value("$cs")), (here, USER_CS), "breakpoint in the program")
+    run("delete")
     return last_stop != "SIGINT"
 
 
 # Some of it is not in the loop.
-for attempt in range(10):
+for attempt in range(20):
     stop_in_user_code()
-    if comes_by_here_again():
+    if comes_by_here_again_and_again():
         break
-    run("delete")
 check("=>" in run("x/4i $eip"), "disassembly of the program")
-
-# Its loop comes by here again, through kernel and user code at full speed.
-here = value("$eip")
-for i in range(5):
-    run("continue")
-    same((value("$eip"), value("$cs")), (here, USER_CS), "breakpoint in the program")
-run("delete")
 
 # Steps in ring 3 stay there: interrupts are held.
 for i in range(50):
