@@ -33,6 +33,7 @@ struct view_context {
 	const struct ccf *c;
 	const char *guest;   /* text of the guest instruction, null outside of any */
 	const char *callout; /* why it may not be copied */
+	bool entry;          /* the indirect entry */
 	bool lookup;         /* its memory is reached by look-up */
 };
 /* `text`: Intel syntax; `off`, `len`: where it is in the TC. Writes the reason. */

@@ -101,7 +101,7 @@ static bool explain_jump(const struct view_context *v, const char *text, uint32_
 			snprintf(why, whylen, "exit to %08x, not chained yet", x->target);
 		return true;
 	}
-	snprintf(why, whylen, v->guest ? "within the expansion" : "to a stub");
+	snprintf(why, whylen, v->entry ? "we are" : v->guest ? "within the expansion" : "to a stub");
 	return true;
 }
 
@@ -145,7 +145,11 @@ static void explain_registers(const struct view_context *v, const char *text, ch
 {
 	bool scratch = strstr(text, "r8") || strstr(text, "r9") || strstr(text, "r10") || strstr(text, "r11");
 
-	if (!strncmp(text, "pushf", 5) || !strncmp(text, "popf", 4) || !strncmp(text, "lahf", 4))
+	if (v->entry)
+		snprintf(why, whylen, "are we what R8 asks for? flags kept");
+	else if (!strncmp(text, "rdtsc", 5))
+		snprintf(why, whylen, "the host's time, to be made the guest's");
+	else if (!strncmp(text, "pushf", 5) || !strncmp(text, "popf", 4) || !strncmp(text, "lahf", 4))
 		snprintf(why, whylen, "flag save");
 	else if (scratch && v->lookup)
 		snprintf(why, whylen, "look-up");

@@ -73,8 +73,10 @@ static void print_code(struct show *s)
 	if (len < c->guest_len || code_hash(bytes, c->guest_len) != c->hash)
 		fputs("  (the source has changed since: the guest's side shows what is there now)\n", s->f);
 	s->v.lookup = false;
+	s->v.entry = true;
 	if (c->entry)
 		print_host(s, "(indirect entry)", start, c->entry);
+	s->v.entry = false;
 	for (unsigned i = 0; i < c->insns && at < len; i++) {
 		print_insn(s, bytes + at, len - at, c->lin + at, off, map[i].host);
 		off += map[i].host;

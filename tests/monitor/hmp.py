@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """Every command of the human monitor by its text interface.   hmp.py RINGFENCE"""
 import re
+import socket
+import subprocess
+import sys
 import time
 
-from harness import Checks, Vm
+from harness import Checks, Monitor, Vm, strip
 
 check = Checks()
 
@@ -227,6 +230,31 @@ m = vm.monitor()
 m.send(b"quit\n")
 check("quit", vm.wait() == 0)
 vm.end()
+
+vm = Vm("-S")
+m = vm.monitor()
+check.matches("-S", r"^VM status: paused \(prelaunch\)$", m.command("info status"))
+m.command("cont")
+check("then it runs", vm.wait_serial("hello from ring 3"))
+check("ends", vm.end() == 0)
+
+with socket.socket() as probe:
+    probe.bind(("127.0.0.1", 0))
+    port = probe.getsockname()[1]
+vm = Vm("-monitor", f"tcp:127.0.0.1:{port},server=on,wait=off", "-monitor", "none", "-monitor", "null", monitors=0)
+for _ in range(100):
+    try:
+        m = Monitor(socket.create_connection(("127.0.0.1", port), 20))
+        break
+    except ConnectionRefusedError:
+        time.sleep(0.05)
+check.matches("tcp", r"^test$", m.command("info name"))
+check("ends", vm.end() == 0)
+
+done = subprocess.run([sys.argv[1], "-display", "none", "-serial", "null", "-monitor", "stdio"], input=b"info version\nquit\n",
+                      capture_output=True, timeout=30)
+check.matches("stdio through pipes", r"^0\.", strip(done.stdout).decode())
+check("status", done.returncode == 0, done)
 
 vm = Vm("-accel", "interp")
 m = vm.monitor()
