@@ -25,7 +25,7 @@ enum { ALT_STACK = 64 * 1024, SPIN_MIN = 2, SPIN_MAX = 128 }; /* as in process.c
 #define BLOCK_ALL (~0ul)
 
 static uint8_t alt_stack[ALT_STACK] __attribute__((aligned(64)));
-extern const char __executable_start[], _end[];
+extern const char __executable_start[], _end[] __attribute__((visibility("hidden")));
 
 static long sys3(long nr, long a, long b, long c)
 {

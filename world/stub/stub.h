@@ -6,6 +6,9 @@
 
 #define PAGE ((struct world_page *)WORLD_PAGE_BASE)
 
+/* all in one piece: no global offset table */
+#pragma GCC visibility push(hidden)
+
 /* entry.S: system calls by their one permitted place, and the addresses seccomp sees for them */
 long raw_syscall(long nr, long a, long b, long c, long d, long e, long f);
 long sys_mmap(unsigned long at, unsigned long len, long prot, long flags, long fd, unsigned long off);
@@ -25,6 +28,8 @@ _Noreturn void apply_operations(void);
 
 /* filter.c: from here on only the sites work. */
 long install_filter(void);
+
+#pragma GCC visibility pop
 
 enum { MAP_RAM_FLAGS = 0x4011 }; /* MAP_SHARED | MAP_FIXED | MAP_NORESERVE */
 
