@@ -21,6 +21,7 @@ struct channel {
 	pthread_mutex_t lock; /* a leaf: nothing is taken while it is held */
 	pthread_cond_t cond;
 	bool quit, reset, focus;
+	bool discard; /* what comes was sent by a peer that is gone */
 	unsigned head, count;
 	uint8_t input[INPUT_SIZE];
 };
@@ -31,7 +32,7 @@ static unsigned can_receive(void *opaque)
 {
 	struct channel *c = opaque;
 	pthread_mutex_lock(&c->lock);
-	unsigned room = INPUT_SIZE - c->count;
+	unsigned room = c->discard ? INPUT_SIZE : INPUT_SIZE - c->count;
 	pthread_mutex_unlock(&c->lock);
 	return room;
 }
@@ -40,22 +41,32 @@ static void receive(void *opaque, const uint8_t *p, unsigned n)
 {
 	struct channel *c = opaque;
 	pthread_mutex_lock(&c->lock);
-	for (unsigned i = 0; i < n && c->count < INPUT_SIZE; i++)
+	for (unsigned i = 0; i < n && c->count < INPUT_SIZE && !c->discard; i++)
 		c->input[(c->head + c->count++) % INPUT_SIZE] = p[i];
 	pthread_cond_broadcast(&c->cond);
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* A new peer. Serial ports keep what the last one sent; here commands of somebody who has gone are not carried out. */
+static void begin_anew(struct channel *c)
+{
+	pthread_mutex_lock(&c->lock);
+	c->reset = c->discard = true;
+	c->count = 0;
+	pthread_mutex_unlock(&c->lock);
+	chardev_accept_input(c->dev);
+	pthread_mutex_lock(&c->lock);
+	c->discard = false;
 	pthread_mutex_unlock(&c->lock);
 }
 
 static void event(void *opaque, int what)
 {
 	struct channel *c = opaque;
+	if (what == CHARDEV_OPENED)
+		begin_anew(c);
 	pthread_mutex_lock(&c->lock);
-	if (what == CHARDEV_OPENED) {
-		c->reset = true;
-		c->count = 0;
-	} else if (what == CHARDEV_FOCUS) {
-		c->focus = true;
-	}
+	c->focus = c->focus || what == CHARDEV_FOCUS;
 	pthread_cond_broadcast(&c->cond);
 	pthread_mutex_unlock(&c->lock);
 }
