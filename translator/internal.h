@@ -98,7 +98,7 @@ struct ccf {
 	struct ccf_exit exit[CCF_EXITS];
 	uint32_t incoming;   /* first exit id chained to this CCF; 0: none */
 	ccf_id hash_next;    /* same bucket of (lin, mode) */
-	ccf_id page_next[2]; /* same gfn as gpa / gpa2 */
+	ccf_id page_next[2], page_prev[2]; /* same gfn as gpa / gpa2 */
 	uint32_t map;        /* offset in the TC of its struct ccf_insn array, behind the code */
 };
 enum {

@@ -71,6 +71,13 @@ static ccf_id *next_on_page(struct tc *tc, ccf_id id, uint64_t gfn)
 	return &c->page_next[c->gpa >> PAGE_SHIFT == gfn ? 0 : 1];
 }
 
+static ccf_id *prev_on_page(struct tc *tc, ccf_id id, uint64_t gfn)
+{
+	struct ccf *c = ccf_of(tc, id);
+
+	return &c->page_prev[c->gpa >> PAGE_SHIFT == gfn ? 0 : 1];
+}
+
 void smc_add(struct tc *tc, ccf_id id)
 {
 	struct ccf *c = ccf_of(tc, id);
@@ -84,6 +91,9 @@ void smc_add(struct tc *tc, ccf_id id)
 			continue;
 		p = page_make(tc, gfn);
 		c->page_next[k] = p->first;
+		c->page_prev[k] = 0;
+		if (p->first)
+			*prev_on_page(tc, p->first, gfn) = id;
 		p->first = id;
 		if (!(c->flags & CCF_SELFCHECK))
 			physmap_mark_code(tc->pm, gpa(gfn << PAGE_SHIFT));
@@ -97,15 +107,13 @@ void smc_remove(struct tc *tc, ccf_id id)
 	for (unsigned k = 0; k < 2; k++) {
 		uint64_t at = page_gpa(c, k), gfn = at >> PAGE_SHIFT;
 		struct code_page *p = at == ~0ull ? NULL : page_find(tc, gfn);
-		ccf_id *link;
+		ccf_id prev = c->page_prev[k], next = c->page_next[k];
 
 		if (!p || (k && gfn == c->gpa >> PAGE_SHIFT))
 			continue;
-		link = &p->first;
-		while (*link && *link != id)
-			link = next_on_page(tc, *link, gfn);
-		if (*link)
-			*link = c->page_next[k];
+		*(prev ? next_on_page(tc, prev, gfn) : &p->first) = next;
+		if (next)
+			*prev_on_page(tc, next, gfn) = prev;
 	}
 }
 
