@@ -82,7 +82,8 @@ struct hmp_command {
 	X("tlb", "", info_tlb, "show virtual to physical memory mappings")               \
 	X("uptime", "", info_uptime, "how long the machine has been there")                     \
 	X("version", "", info_version, "show the version")                                      \
-	X("windows", "", info_windows, "the windows: which address spaces, how filled")
+	X("windows", "", info_windows, "the windows: which address spaces, how filled")            \
+	X("worlds", "", info_worlds, "user code that runs directly")
 
 #define X(names, params, fn, help) void hmp_##fn(struct hmp *);
 HMP_COMMANDS(X)

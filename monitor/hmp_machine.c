@@ -132,6 +132,12 @@ void hmp_info_tc(struct hmp *h)
 		tc_view_info(the_tc(h), h->out);
 }
 
+void hmp_info_worlds(struct hmp *h)
+{
+	if (hmp_take_end(h) && the_tc(h))
+		tc_view_worlds(the_tc(h), h->out);
+}
+
 void hmp_info_callouts(struct hmp *h)
 {
 	if (hmp_take_end(h) && the_tc(h))

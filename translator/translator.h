@@ -82,6 +82,7 @@ const struct tc_view *tc_view_find(const char *name);
 void tc_view_info(struct tc *, FILE *);
 void tc_view_callouts(struct tc *, FILE *);
 void tc_view_gears(struct tc *, FILE *);
+void tc_view_worlds(struct tc *, FILE *);
 
 /* ---- statistics ---- */
 #define TC_STATS(X) \

@@ -111,6 +111,7 @@ def paging(m):
     check.matches("the kernel's linear map", r"^00000000c0000000-", mem)
     check.matches("info tlb", r"^[0-9a-f]{16}: [0-9a-f]{16} [X-][G-][P-][D-][A-][C-][T-][U-][W-]$", m.command("info tlb"))
     check.matches("info windows", r"^ +0  supervisor", m.command("info windows"))
+    check.matches("info worlds", r"^ +\d+  worlds made", m.command("info worlds"))
     check.matches("info snapshots", r"snapshots of page-table pages", m.command("info snapshots"))
 
 
