@@ -15,8 +15,7 @@
  *   - a world shows no more than the user window of its space (mmu/mirror.c);
  *   - a page is executable in a world only while it is vetted and its writes are reported (smc_watch).
  */
-#include "translator/direct.h"
-#include "world/world.h"
+#include "translator/direct_internal.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -25,47 +24,10 @@
 #include <sys/mman.h>
 #include <time.h>
 
-enum { WORLDS_MAX = 8, EXEC_MAX = 4096, REACH = 256, DEATHS_MAX = 8, STUCK = 4, REVET = 200 };
-/* State of a page: not known, fit (with NEEDS_*), or how many more times it is taken for unfit before it is looked at again. */
-enum { VET_UNKNOWN = 0, VET_FIT = 1, VET_UNFIT = 8 };
-enum { AUDIT = 512, SHARE = 20 }; /* at most one part in so many for going in and out */
-
-/* What is known of a page of guest-physical memory; indexed by frame. */
-struct page_vet {
-	uint8_t state;
-	uint16_t written;      /* counts writes */
-	uint16_t next_written; /* that of `next` when it was looked at */
-	uint32_t next;         /* the answer depends on the frame next - 1; 0: on no other; ABSENT */
-};
-#define ABSENT UINT32_MAX /* it holds as long as the following page is not executable */
-
-struct exec_page {
-	uint32_t page;
-	uint64_t gfn;
-};
-
-struct host_world {
-	struct world *w;
-	unsigned space;
-	uint64_t used;
-	unsigned execs;
-	struct exec_page exec[EXEC_MAX];
-};
-
-struct direct {
-	struct tc *tc;
-	struct host_world *world[WORLDS_MAX];
-	unsigned worlds;
-	struct world *_Atomic running;
-	uint64_t clock;
-	uint32_t min_page; /* lower ones cannot be mapped */
-	uint64_t pages;    /* of guest-physical space */
-	struct page_vet *vet;
-	uint64_t (*starts)[VET_STARTS];
-	int64_t exit_ns; /* what going in and out costs */
-	uint32_t stuck_rip, stuck;
-	bool warned;
-};
+enum { REACH = 256, DEATHS_MAX = 8, STUCK = 4 };
+/* Every so many exits (a page fault counts for more): at most one part in SHARE of the time for going in and out. */
+enum { AUDIT = 128, SHARE = 20, FAULT_WEIGHT = 3 };
+enum { EXIT_NS_MIN = 3000, EXIT_NS_MAX = 100000 };
 
 /* ---------------------------------- life cycle ---------------------------------- */
 
@@ -186,6 +148,14 @@ static void discard(struct direct *d, struct host_world *h)
 	free(h);
 }
 
+/* What going in and out costs, on a host as busy as it is now. */
+static void measure(struct direct *d, struct world *w)
+{
+	int64_t ns = (d->exit_ns + world_round_trip_ns(w)) / 2;
+
+	d->exit_ns = ns < EXIT_NS_MIN ? EXIT_NS_MIN : ns > EXIT_NS_MAX ? EXIT_NS_MAX : ns;
+}
+
 static struct host_world *make_world(struct direct *d)
 {
 	struct host_world *h = malloc(sizeof(*h));
@@ -200,6 +170,7 @@ static struct host_world *make_world(struct direct *d)
 	}
 	d->world[d->worlds++] = h;
 	d->tc->stats.worlds++;
+	measure(d, h->w);
 	return h;
 }
 
@@ -232,214 +203,6 @@ static struct host_world *world_of(struct direct *d, unsigned space)
 	/* a window that was recycled meanwhile has reported everything as dropped */
 	mmu_mirror_space(d->tc->mmu, space, true);
 	return h;
-}
-
-/* ---------------------------------- code pages ---------------------------------- */
-
-static bool is_fit(const struct direct *d, uint64_t gfn)
-{
-	const struct page_vet *p = &d->vet[gfn];
-
-	if (!p->state || p->state >= VET_UNFIT)
-		return false;
-	return !p->next || p->next == ABSENT || d->vet[p->next - 1].written == p->next_written;
-}
-
-/*
- * The host's vector units and its IF are always on: code that can tell the difference cannot run while the guest has
- * them off.
- */
-static bool needs_met(const struct tc *tc, uint8_t needs)
-{
-	const uint32_t units = MODE_FPU | MODE_SSE;
-
-	if ((needs & NEEDS_VECTOR) && (tc->mode & units) != units)
-		return false;
-	return !(needs & NEEDS_FLAGS) || ((tc->cpu->eflags & (FL_IF | FL_NT)) == FL_IF && cpu_iopl(tc->cpu) == 0);
-}
-
-/* Take execution away wherever the answer involved this frame. */
-static void revoke_page(struct direct *d, uint64_t gfn)
-{
-	d->vet[gfn].state = VET_UNKNOWN;
-	for (unsigned i = 0; i < d->worlds; i++) {
-		struct host_world *h = d->world[i];
-
-		for (unsigned k = 0; k < h->execs;) {
-			const struct exec_page *e = &h->exec[k];
-
-			if (e->gfn != gfn && d->vet[e->gfn].next != gfn + 1) {
-				k++;
-				continue;
-			}
-			world_unmap(h->w, e->page, e->page);
-			h->exec[k] = h->exec[--h->execs];
-		}
-	}
-}
-
-void direct_code_written(struct tc *tc, uint64_t gfn)
-{
-	struct direct *d = tc->direct;
-
-	if (!d || gfn >= d->pages)
-		return;
-	d->vet[gfn].written++;
-	revoke_page(d, gfn);
-}
-
-void direct_code_added(struct tc *tc, uint64_t at)
-{
-	struct direct *d = tc->direct;
-	uint64_t gfn = at >> PAGE_SHIFT;
-	unsigned offset = at & PAGE_MASK;
-
-	if (d && gfn < d->pages && is_fit(d, gfn) && !(d->starts[gfn][offset / 64] >> (offset % 64) & 1))
-		revoke_page(d, gfn);
-}
-
-void direct_flush(struct tc *tc)
-{
-	struct direct *d = tc->direct;
-
-	if (!d)
-		return;
-	madvise(d->vet, d->pages * sizeof(*d->vet), MADV_DONTNEED);
-	for (unsigned i = 0; i < d->worlds; i++) {
-		world_unmap(d->world[i]->w, 0, WORLD_PAGES - 1);
-		d->world[i]->execs = 0;
-	}
-}
-
-static bool vet(struct direct *d, uint32_t lin, uint64_t gfn)
-{
-	struct page_vet *p = &d->vet[gfn];
-	struct tc *tc = d->tc;
-	uint64_t next;
-	uint8_t needs = 0;
-
-	smc_watch(tc, gfn);
-	if (!vet_page(tc, lin, gfn, d->starts[gfn], &needs, &next) || (next < NEXT_ABSENT && next >= d->pages)) {
-		p->state = REVET;
-		tc->stats.pages_unfit++;
-		return false;
-	}
-	p->state = VET_FIT | needs;
-	p->next = next == NEXT_ABSENT ? ABSENT : 0;
-	if (next < NEXT_ABSENT) {
-		smc_watch(tc, next);
-		p->next = (uint32_t)next + 1;
-		p->next_written = d->vet[next].written;
-	}
-	tc->stats.pages_fit++;
-	smc_drop_mode(tc, gfn, MODE_DIRECT);
-	return true;
-}
-
-/* May the instruction at this address, and so its page, run directly? */
-static bool fit(struct direct *d, uint32_t lin, uint64_t at)
-{
-	uint64_t gfn = at >> PAGE_SHIFT;
-	unsigned offset = at & PAGE_MASK;
-	struct page_vet *p;
-
-	if (gfn >= d->pages || smc_page_selfchecks(d->tc, at))
-		return false;
-	p = &d->vet[gfn];
-	if (is_fit(d, gfn) && (d->starts[gfn][offset / 64] >> (offset % 64) & 1))
-		return needs_met(d->tc, p->state);
-	if (p->state > VET_UNFIT) {
-		p->state--;
-		return false;
-	}
-	if (p->state != VET_UNKNOWN)
-		revoke_page(d, gfn); /* never looked at from here, or not lately */
-	return vet(d, lin, gfn) && needs_met(d->tc, p->state);
-}
-
-/* Forget what is not executable any more; when that is nothing, start over with an empty world. */
-static void make_exec_room(struct host_world *h)
-{
-	unsigned n = 0;
-
-	if (h->execs < EXEC_MAX)
-		return;
-	for (unsigned i = 0; i < h->execs; i++)
-		if (world_page(h->w, h->exec[i].page) & WORLD_EXEC)
-			h->exec[n++] = h->exec[i];
-	h->execs = n;
-	if (n <= EXEC_MAX / 2)
-		return;
-	world_unmap(h->w, 0, WORLD_PAGES - 1);
-	h->execs = 0;
-}
-
-/* Is what follows the page of `lin` what was looked at with it? */
-static bool same_next(struct direct *d, const struct host_world *h, uint32_t lin, uint64_t gfn)
-{
-	uint32_t next = (lin & ~(uint32_t)PAGE_MASK) + PAGE_SIZE;
-	struct walk k;
-
-	if (!d->vet[gfn].next)
-		return true;
-	if (d->vet[gfn].next == ABSENT)
-		return !next || !(world_page(h->w, next >> PAGE_SHIFT) & WORLD_EXEC);
-	return mmu_walk_quiet(d->tc->cpu, d->tc->pm, gva(next), &k) &&
-	       k.gpa.v >> PAGE_SHIFT == d->vet[gfn].next - 1;
-}
-
-/* The page before may have been looked at with another one behind it. */
-static void check_page_before(struct direct *d, struct host_world *h, uint32_t page, uint64_t gfn)
-{
-	for (unsigned i = 0; i < h->execs; i++) {
-		const struct exec_page *e = &h->exec[i];
-
-		if (e->page + 1 == page && d->vet[e->gfn].next == ABSENT)
-			d->vet[e->gfn].state = VET_UNKNOWN;
-		if (e->page + 1 != page || !d->vet[e->gfn].next || d->vet[e->gfn].next == gfn + 1)
-			continue;
-		world_unmap(h->w, e->page, e->page);
-		h->exec[i] = h->exec[--h->execs];
-		return;
-	}
-}
-
-/* The user window has this page of code, read-only. */
-static bool view_code(struct direct *d, uint32_t lin, uint64_t gfn, struct mmu_view *v)
-{
-	struct mmu *m = d->tc->mmu;
-
-	if (!mmu_user_view(m, gva(lin), 0, v) &&
-	    (mmu_handle_fault(m, true, gva(lin), false) != MMU_FILLED || !mmu_user_view(m, gva(lin), 0, v)))
-		return false;
-	return v->gfn == gfn && !v->write;
-}
-
-/* The page of `lin` is executable in the world at its next run; false: not possible. */
-static bool offer_code(struct direct *d, struct host_world *h, uint32_t lin)
-{
-	uint32_t page = lin >> PAGE_SHIFT;
-	struct mmu_view v;
-	uint64_t gfn;
-	gpa_t at;
-
-	if (page < d->min_page || mmu_track_code(d->tc->mmu, true, gva(lin), &at) != OUT_OK || !fit(d, lin, at.v))
-		return false;
-	if (world_page(h->w, page) & WORLD_EXEC)
-		return true;
-	gfn = at.v >> PAGE_SHIFT;
-	if (!same_next(d, h, lin, gfn)) {
-		revoke_page(d, gfn);
-		if (!fit(d, lin, at.v))
-			return false;
-	}
-	if (!view_code(d, lin, gfn, &v))
-		return false;
-	check_page_before(d, h, page, gfn);
-	make_exec_room(h);
-	h->exec[h->execs++] = (struct exec_page){page, gfn};
-	world_map(h->w, page, 1, v.file, WORLD_READ | WORLD_EXEC);
-	return true;
 }
 
 /* ---------------------------------- data pages ---------------------------------- */
@@ -507,7 +270,7 @@ static void page_fault(struct direct *d, struct host_world *h, const struct worl
 	/* the page of the instruction itself is the dispatcher's business; it may also reach into the next one */
 	if (x->address >> PAGE_SHIFT != rip >> PAGE_SHIFT &&
 	    (vet_insn_end(tc, rip) >> PAGE_SHIFT != x->address >> PAGE_SHIFT ||
-	     !offer_code(d, h, vet_insn_end(tc, rip))))
+	     !direct_offer_code(d, h, vet_insn_end(tc, rip))))
 		interpret_here(tc);
 	else if (world_page(h->w, x->address >> PAGE_SHIFT) & WORLD_EXEC && d->stuck)
 		world_unmap(h->w, x->address >> PAGE_SHIFT, x->address >> PAGE_SHIFT);
@@ -600,15 +363,18 @@ static enum world_stop enter(struct direct *d, struct host_world *h, struct worl
 }
 
 /* Going in and out must stay a small share of the time. */
-static void audit(struct direct *d, unsigned space)
+static void audit(struct direct *d, unsigned space, unsigned weight)
 {
 	struct direct_gear *g = &d->tc->direct_gear[space];
 	int64_t now;
 
-	if (++g->exits < AUDIT)
+	if (!g->audit_ns)
+		g->audit_ns = now_ns();
+	g->exits += weight;
+	if (g->exits < AUDIT)
 		return;
 	now = now_ns();
-	if (now - g->audit_ns < AUDIT * SHARE * d->exit_ns)
+	if (now - g->audit_ns < (int64_t)g->exits * SHARE * d->exit_ns)
 		direct_demote(d->tc, space);
 	g->exits = 0;
 	g->audit_ns = now;
@@ -623,7 +389,7 @@ bool direct_run(struct tc *tc)
 
 	if (!possible(tc) || !(h = world_of(d, space)))
 		return false;
-	if (!offer_code(d, h, (uint32_t)tc->cpu->rip))
+	if (!direct_offer_code(d, h, (uint32_t)tc->cpu->rip))
 		return false;
 	tc->last_exit = 0;
 	tc->changed = false;
@@ -645,6 +411,6 @@ bool direct_run(struct tc *tc)
 		lost(d, h);
 		break;
 	}
-	audit(d, space);
+	audit(d, space, x.signal == SIGSEGV && x.trap == EXC_PF ? FAULT_WEIGHT : 1);
 	return true;
 }

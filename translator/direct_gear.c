@@ -9,7 +9,7 @@
  */
 #include "translator/direct.h"
 
-enum { DIRECT_TICKS = 3, MAX_PATIENCE = 10 };
+enum { DIRECT_TICKS = 6, MAX_PATIENCE = 10 };
 
 static bool has_window(const struct tc *tc, unsigned space)
 {

@@ -9,7 +9,7 @@ struct world {
 	int pid, pidfd, socket, ram_fd;
 	struct world_page *page; /* shared */
 	bool dead;
-	unsigned spin;
+	struct world_spin spin;
 	atomic_bool running;
 	uint8_t *prot; /* of each page */
 	struct world_op op[WORLD_OPS];

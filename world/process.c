@@ -20,8 +20,6 @@
 #include <unistd.h>
 
 enum {
-	SPIN_MIN = 2, /* rounds of waiting before sleeping: more when that was enough the last time */
-	SPIN_MAX = 128,
 	PATIENCE_NS = 20 * 1000 * 1000, /* between looks at the process while waiting */
 	START_LOOKS = 250,              /* this long for a start */
 	KICK_LOOKS = 100,               /* this long for an answer to a kick */
@@ -142,7 +140,6 @@ bool process_start(struct world *w, char *err, size_t errlen)
 		return false;
 	}
 	w->page->monitor_sleeps = 0;
-	w->spin = SPIN_MAX;
 	return true;
 }
 
@@ -198,17 +195,17 @@ static bool ours(const struct world *w)
 bool turn_await(struct world *w, const _Atomic uint32_t *stop)
 {
 	const struct timespec patience = {0, PATIENCE_NS};
+	uint32_t rounds = spin_rounds(&w->spin);
 	unsigned kicked = 0;
 
-	for (unsigned i = 0; i < w->spin; i++) {
+	for (unsigned i = 0; i < rounds; i++) {
 		if (ours(w)) {
-			w->spin = w->spin < SPIN_MAX ? 2 * w->spin : w->spin;
+			spin_ended(&w->spin, true);
 			return true;
 		}
 		__builtin_ia32_pause();
 	}
-	/* on one core the other side cannot even start while we spin */
-	w->spin = w->spin > SPIN_MIN ? w->spin / 2 : w->spin;
+	spin_ended(&w->spin, false);
 	__atomic_store_n(&w->page->monitor_sleeps, 1, __ATOMIC_SEQ_CST);
 	while (!ours(w)) {
 		if (syscall(SYS_futex, &w->page->turn, FUTEX_WAIT, TURN_WORLD, &patience, NULL, 0) == 0 ||

@@ -68,5 +68,7 @@ enum world_stop world_run(struct world *, struct world_registers *, struct cpu_f
 /* Stop guest code soon. Async-signal-safe. */
 void world_kick(struct world *);
 int world_pid(const struct world *);
+/* Average time of a run that stops at once, in nanoseconds; the world must be empty, and is afterwards. */
+int64_t world_round_trip_ns(struct world *);
 
 #endif

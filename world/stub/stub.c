@@ -20,7 +20,7 @@
 #include <sys/uio.h>
 #include <ucontext.h>
 
-enum { ALT_STACK = 64 * 1024, SPIN_MIN = 2, SPIN_MAX = 128 }; /* as in process.c */
+enum { ALT_STACK = 64 * 1024 };
 #define TOP_OF_USER 0x7ffffffff000ul
 #define BLOCK_ALL (~0ul)
 
@@ -54,16 +54,17 @@ static void give_turn(void)
 
 static void await_turn(void)
 {
-	static unsigned spin = SPIN_MAX;
+	static struct world_spin spin;
+	uint32_t rounds = spin_rounds(&spin);
 
-	for (unsigned i = 0; i < spin; i++) {
+	for (uint32_t i = 0; i < rounds; i++) {
 		if (turn() == TURN_WORLD) {
-			spin = spin < SPIN_MAX ? 2 * spin : spin;
+			spin_ended(&spin, 1);
 			return;
 		}
 		__builtin_ia32_pause();
 	}
-	spin = spin > SPIN_MIN ? spin / 2 : spin;
+	spin_ended(&spin, 0);
 	__atomic_store_n(&PAGE->world_sleeps, 1, __ATOMIC_SEQ_CST);
 	while (turn() != TURN_WORLD)
 		sys_futex(&PAGE->turn, 0, TURN_MONITOR, NULL);

@@ -1,0 +1,51 @@
+/* What direct.c and direct_code.c share. */
+#ifndef RINGFENCE_TRANSLATOR_DIRECT_INTERNAL_H
+#define RINGFENCE_TRANSLATOR_DIRECT_INTERNAL_H
+
+#include "translator/direct.h"
+#include "world/world.h"
+
+enum { WORLDS_MAX = 8, EXEC_MAX = 4096 };
+
+/* What is known of a page of guest-physical memory; indexed by frame. */
+struct page_vet {
+	uint8_t state;
+	uint32_t written;      /* counts writes */
+	uint32_t next_written; /* that of `next` when it was looked at */
+	uint32_t next;         /* the answer depends on the frame next - 1; 0: on no other; ABSENT */
+};
+#define ABSENT UINT32_MAX /* it holds as long as the following page is not executable */
+
+struct exec_page {
+	uint32_t page;
+	uint64_t gfn;
+};
+
+struct host_world {
+	struct world *w;
+	unsigned space;
+	uint64_t used;
+	unsigned execs;
+	struct exec_page exec[EXEC_MAX];
+};
+
+struct direct {
+	struct tc *tc;
+	struct host_world *world[WORLDS_MAX];
+	unsigned worlds;
+	struct world *_Atomic running;
+	uint64_t clock;
+	uint32_t min_page; /* lower ones cannot be mapped */
+	uint64_t pages;    /* of guest-physical space */
+	struct page_vet *vet;
+	uint64_t (*starts)[VET_STARTS];
+	int64_t exit_ns; /* what going in and out costs */
+	uint32_t stuck_rip, stuck;
+	bool warned;
+};
+
+/* ---- direct_code.c ---- */
+/* The page of `lin` is executable in the world at its next run; false: not possible. */
+bool direct_offer_code(struct direct *, struct host_world *, uint32_t lin);
+
+#endif
