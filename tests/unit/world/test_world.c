@@ -386,7 +386,9 @@ static void test_stopped_and_killed(void **state)
 	CODE_IS(0x40, 0xeb, 0xfd);
 	assert_int_equal(run_and(&sig), WORLD_STOP_KICK);
 	sig = SIGKILL;
-	assert_int_equal(run_and(&sig), WORLD_STOP_DEAD);
+	/* a kick of before may be pending still; the world has been killed by the time this returns */
+	if (run_and(&sig) == WORLD_STOP_KICK)
+		assert_int_equal(run(), WORLD_STOP_DEAD);
 	assert_int_equal(run(), WORLD_STOP_DEAD);
 }
 
