@@ -5,7 +5,8 @@
 #include "translator/internal.h"
 
 enum lean_op {
-	LEAN_MOV_SEG,
+	LEAN_MOV_SEG,  /* from a register */
+	LEAN_LOAD_SEG, /* from memory: the selector is in tcx.tmp */
 	LEAN_POP_SEG,
 	LEAN_POPF,
 	LEAN_IRET,

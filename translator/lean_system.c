@@ -136,6 +136,11 @@ static uint64_t mov_segment(struct tc *tc, unsigned op)
 	return load_segment(tc, LEAN_SEG(op), sel) ? lean_next(tc) : LEAN_NO;
 }
 
+static uint64_t load_segment_value(struct tc *tc, unsigned op)
+{
+	return load_segment(tc, LEAN_SEG(op), (uint16_t)tc->x.tmp) ? lean_next(tc) : LEAN_NO;
+}
+
 static uint64_t pop_segment(struct tc *tc, unsigned op)
 {
 	struct cpu *c = tc->cpu;
@@ -363,9 +368,11 @@ static uint64_t sysexit(struct tc *tc, unsigned op)
 /* ---------------------------------- entry ---------------------------------- */
 
 static uint64_t (*const operation[LEAN_OPS])(struct tc *, unsigned) = {
-	[LEAN_MOV_SEG] = mov_segment, [LEAN_POP_SEG] = pop_segment, [LEAN_POPF] = popf,
-	[LEAN_IRET] = iret,           [LEAN_INT] = int_n,           [LEAN_SYSENTER] = sysenter,
-	[LEAN_SYSEXIT] = sysexit,     [LEAN_STRING] = lean_string,
+	[LEAN_MOV_SEG] = mov_segment, [LEAN_LOAD_SEG] = load_segment_value,
+	[LEAN_POP_SEG] = pop_segment, [LEAN_POPF] = popf,
+	[LEAN_IRET] = iret,           [LEAN_INT] = int_n,
+	[LEAN_SYSENTER] = sysenter,   [LEAN_SYSEXIT] = sysexit,
+	[LEAN_STRING] = lean_string,
 };
 
 uint64_t lean_system(struct tcx *x)

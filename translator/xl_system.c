@@ -82,10 +82,24 @@ static bool data_segment(unsigned seg)
 	return seg == S_ES || seg == S_DS || seg == S_FS || seg == S_GS;
 }
 
+/* A selector in memory is loaded here, where the window is, and handed over in the vCPU block. */
+static bool load_from_memory(struct tu *u, const struct tinsn *t)
+{
+	struct xmem m;
+
+	if (t->form == FORM_LOOKUP || !xl_mem(u, t, &m))
+		return false;
+	emit_load16zx(&u->e, H_R10, m);
+	emit_store32(&u->e, tcx_mem(TCX_TMP), H_R10);
+	return xl_lean(u, t, LEAN_WORD(LEAN_LOAD_SEG, t->z.raw.modrm.reg, 0));
+}
+
 bool xl_mov_to_segment(struct tu *u, const struct tinsn *t)
 {
-	if (t->has_mem || !data_segment(t->z.raw.modrm.reg))
+	if (!data_segment(t->z.raw.modrm.reg))
 		return false;
+	if (t->has_mem)
+		return load_from_memory(u, t);
 	return xl_lean(u, t, LEAN_WORD(LEAN_MOV_SEG, t->z.raw.modrm.reg, t->z.raw.modrm.rm));
 }
 
