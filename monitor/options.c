@@ -112,7 +112,6 @@ static void set_defaults(struct options *o)
 {
 	memset(o, 0, sizeof(*o));
 	o->ram = 128ull << 20;
-	o->accel.direct = DIRECT_AUTO;
 	char why[OPTIONS_ERROR_LEN];
 
 	/* parsed, not copied: a model is completed with what the host can do */

@@ -174,7 +174,7 @@ enum options_result option_set_accel(struct option_context *c, const char *arg)
 		fputs("Accelerators:\n"
 		      "  dbt          translate guest code (default)\n"
 		      "    direct=auto|on|off  run user code untranslated in confined processes: of programs that\n"
-		      "                     compute (auto, the default), of all, or of none\n"
+		      "                     compute (auto), of all, or of none (the default)\n"
 		      "    lockstep=on|off  run every block in the interpreter too and compare\n"
 		      "    lookup=auto|on|off  which user code reaches memory through the software TLB: that of\n"
 		      "                     young address spaces (auto), all, or none\n"
