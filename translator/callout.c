@@ -4,8 +4,6 @@
  */
 #include "translator/internal.h"
 
-#include <string.h>
-
 static void deliver(struct tc *tc)
 {
 	tc->stats.exceptions++;

@@ -195,12 +195,8 @@ static void emit_count(struct tu *u)
 
 static void emit_selfcheck(struct tu *u)
 {
-	size_t back;
+	size_t back = xl_callout(u, u->lin, u->id, TCX_STUB_CHECK);
 
-	emit_imm32(&u->e, H_R8, u->lin);
-	back = emit_lea_rip(&u->e, H_R9);
-	emit_imm32(&u->e, H_R10, u->id);
-	emit_jmp_mem(&u->e, tcx_mem(TCX_STUB_CHECK));
 	emit_patch32(&u->e, back, u->e.len);
 }
 

@@ -42,6 +42,10 @@ xl_fn xl_string;
 xl_fn xl_cli, xl_sti, xl_rdtsc;
 xl_fn xl_mov_to_segment, xl_pop_segment, xl_popf, xl_iret, xl_int, xl_sysenter, xl_sysexit;
 
+/*
+ * Call C by way of a stub (enter.S): EIP in R8, `arg` in R10. It comes back to the place that emit_patch32(result) is given.
+ */
+size_t xl_callout(struct tu *, uint32_t eip, uint32_t arg, int32_t stub);
 /* Interpret this instruction, then go on behind it: at the place that emit_patch32(result) is given. */
 size_t xl_interpret(struct tu *, const struct tinsn *);
 /* Done by the lean path (lean.h says what `word` means), interpreted when that declines; then on behind it. */

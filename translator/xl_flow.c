@@ -177,13 +177,18 @@ void xl_leave_tc(struct tu *u, uint32_t eip)
 	emit_jmp_mem(&u->e, tcx_mem(TCX_STUB_LEAVE));
 }
 
-size_t xl_interpret(struct tu *u, const struct tinsn *t)
+size_t xl_callout(struct tu *u, uint32_t eip, uint32_t arg, int32_t stub)
 {
 	size_t back;
 
-	emit_imm32(&u->e, H_R8, t->eip);
+	emit_imm32(&u->e, H_R8, eip);
 	back = emit_lea_rip(&u->e, H_R9);
-	emit_imm32(&u->e, H_R10, t->next);
-	emit_jmp_mem(&u->e, tcx_mem(TCX_STUB_INTERP));
+	emit_imm32(&u->e, H_R10, arg);
+	emit_jmp_mem(&u->e, tcx_mem(stub));
 	return back;
+}
+
+size_t xl_interpret(struct tu *u, const struct tinsn *t)
+{
+	return xl_callout(u, t->eip, t->next, TCX_STUB_INTERP);
 }

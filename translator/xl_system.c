@@ -69,10 +69,7 @@ bool xl_lean(struct tu *u, const struct tinsn *t, uint32_t word)
 	size_t back;
 
 	emit_imm32(&u->e, H_R11, word);
-	emit_imm32(&u->e, H_R8, t->eip);
-	back = emit_lea_rip(&u->e, H_R9);
-	emit_imm32(&u->e, H_R10, t->next);
-	emit_jmp_mem(&u->e, tcx_mem(TCX_STUB_SYSTEM));
+	back = xl_callout(u, t->eip, t->next, TCX_STUB_SYSTEM);
 	emit_patch32(&u->e, back, u->e.len);
 	return true;
 }
