@@ -99,11 +99,23 @@ static enum options_result set_accel_name(struct option_context *c, const char *
 	return OPTIONS_RUN;
 }
 
-static enum options_result set_accel_switch(struct option_context *c, const struct keyval *kv, bool *sw)
+/* ---- keys of -accel dbt ---- */
+
+static enum options_result set_switch(struct option_context *c, const struct keyval *kv, bool *sw)
 {
 	if (!kv->value || !parse_switch(kv->value, sw))
 		return option_error(c, "-accel: %s is on or off", kv->key);
 	return OPTIONS_RUN;
+}
+
+static enum options_result set_lockstep(struct option_context *c, const struct keyval *kv)
+{
+	return set_switch(c, kv, &c->o->accel.lockstep);
+}
+
+static enum options_result set_verify(struct option_context *c, const struct keyval *kv)
+{
+	return set_switch(c, kv, &c->o->accel.verify);
 }
 
 /* QEMU's tb-size counts MiB too. */
@@ -116,56 +128,59 @@ static enum options_result set_tc_size(struct option_context *c, const struct ke
 	return OPTIONS_RUN;
 }
 
-static enum options_result set_lookup(struct option_context *c, const struct keyval *kv)
+/* auto, on or off: the caller's three values, in this order. */
+static enum options_result set_gear(struct option_context *c, const struct keyval *kv, const int values[3],
+				    int *out)
 {
 	bool on;
 
 	if (kv->value && !strcmp(kv->value, "auto"))
-		c->o->accel.lookup = LOOKUP_AUTO;
+		*out = values[0];
 	else if (kv->value && parse_switch(kv->value, &on))
-		c->o->accel.lookup = on ? LOOKUP_ON : LOOKUP_OFF;
+		*out = on ? values[1] : values[2];
 	else
-		return option_error(c, "-accel: lookup is auto, on or off");
+		return option_error(c, "-accel: %s is auto, on or off", kv->key);
 	return OPTIONS_RUN;
+}
+
+static enum options_result set_lookup(struct option_context *c, const struct keyval *kv)
+{
+	static const int values[] = {LOOKUP_AUTO, LOOKUP_ON, LOOKUP_OFF};
+	int value = c->o->accel.lookup;
+	enum options_result r = set_gear(c, kv, values, &value);
+
+	c->o->accel.lookup = (enum accel_lookup)value;
+	return r;
 }
 
 static enum options_result set_direct(struct option_context *c, const struct keyval *kv)
 {
-	bool on;
+	static const int values[] = {DIRECT_AUTO, DIRECT_ON, DIRECT_OFF};
+	int value = c->o->accel.direct;
+	enum options_result r = set_gear(c, kv, values, &value);
 
-	if (kv->value && !strcmp(kv->value, "auto"))
-		c->o->accel.direct = DIRECT_AUTO;
-	else if (kv->value && parse_switch(kv->value, &on))
-		c->o->accel.direct = on ? DIRECT_ON : DIRECT_OFF;
-	else
-		return option_error(c, "-accel: direct is auto, on or off");
-	return OPTIONS_RUN;
+	c->o->accel.direct = (enum accel_direct)value;
+	return r;
 }
+
+static const struct {
+	const char *key;
+	enum options_result (*set)(struct option_context *, const struct keyval *);
+} accel_keys[] = {
+	{"direct", set_direct},   {"lockstep", set_lockstep}, {"lookup", set_lookup},
+	{"tc-size", set_tc_size}, {"verify", set_verify},
+};
 
 static enum options_result set_accel_key(struct option_context *c, const struct keyval *kv)
 {
-	static const char *const keys[] = {"lockstep", "verify", "tc-size", "lookup", "direct"};
-	struct accel_options *a = &c->o->accel;
-	unsigned n = 0;
-
-	while (n < ARRAY_LEN(keys) && strcmp(kv->key, keys[n]))
-		n++;
-	if (n == ARRAY_LEN(keys))
-		return option_error(c, "-accel: unknown key '%s': use direct, lockstep, lookup, tc-size or verify", kv->key);
-	if (a->kind != ACCEL_DBT)
-		return option_error(c, "-accel: '%s' belongs to -accel dbt", kv->key);
-	switch (n) {
-	case 0:
-		return set_accel_switch(c, kv, &a->lockstep);
-	case 1:
-		return set_accel_switch(c, kv, &a->verify);
-	case 2:
-		return set_tc_size(c, kv);
-	case 3:
-		return set_lookup(c, kv);
-	default:
-		return set_direct(c, kv);
+	for (size_t i = 0; i < ARRAY_LEN(accel_keys); i++) {
+		if (strcmp(kv->key, accel_keys[i].key))
+			continue;
+		if (c->o->accel.kind != ACCEL_DBT)
+			return option_error(c, "-accel: '%s' belongs to -accel dbt", kv->key);
+		return accel_keys[i].set(c, kv);
 	}
+	return option_error(c, "-accel: unknown key '%s': use direct, lockstep, lookup, tc-size or verify", kv->key);
 }
 
 enum options_result option_set_accel(struct option_context *c, const char *arg)
