@@ -51,6 +51,18 @@ static void take_packet(struct gdb *g)
 	gdb_execute(g, g->parser.data, g->parser.len);
 }
 
+/*
+ * Ctrl-C. gdb steps over a breakpoint on its own before it continues, and forgets a Ctrl-C that it sent meanwhile as soon as the
+ * step is answered: one that finds the guest standing still is kept for when it goes on, or nothing would ever stop it.
+ */
+static void interrupt(struct gdb *g)
+{
+	if (g->waiting)
+		vm_stop(g->vm); /* gdb_on_event answers */
+	else
+		g->interrupted = true;
+}
+
 static void take_item(struct gdb *g, enum gdb_item item)
 {
 	switch (item) {
@@ -73,7 +85,7 @@ static void take_item(struct gdb *g, enum gdb_item item)
 			send_bytes(g, g->frame, g->frame_len);
 		break;
 	case GDB_INTERRUPT:
-		vm_stop(g->vm); /* gdb_on_event answers */
+		interrupt(g);
 		break;
 	case GDB_ACK:
 	case GDB_NOTHING:
@@ -101,7 +113,7 @@ void gdb_attached(struct gdb *g)
 {
 	g->connected = true;
 	g->parser.state = GDB_IDLE;
-	g->no_ack = g->waiting = g->swbreak = g->hwbreak = false;
+	g->no_ack = g->waiting = g->interrupted = g->swbreak = g->hwbreak = false;
 	g->frame_len = 0;
 	g->step_flags = STEP_NO_INTERRUPTS | STEP_NO_TIME;
 	g->was_running = vm_state(g->vm) == VM_RUNNING;

@@ -96,6 +96,9 @@ static bool resume(struct gdb *g, bool step)
 		vm_step(g->vm, 1, g->step_flags);
 	else
 		vm_cont(g->vm);
+	if (g->interrupted)
+		vm_stop(g->vm); /* at once; gdb_on_event answers */
+	g->interrupted = false;
 	if (vm_state(g->vm) != VM_SHUTDOWN)
 		return false;
 	g->waiting = false;

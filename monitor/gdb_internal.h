@@ -81,7 +81,7 @@ struct gdb {
 	bool no_ack;
 	bool swbreak, hwbreak; /* the debugger knows these stop reasons */
 	bool waiting;   /* for a stop: the reply to c, s, vCont */
-	bool silent;    /* stops and continues of our own making need no reply */
+	bool interrupted; /* Ctrl-C came while the guest stood still: for when it goes on */
 	bool was_running; /* when the debugger came */
 	unsigned step_flags;
 	char software, hardware; /* their addresses are the owners of Z0 and of Z1-Z4 */

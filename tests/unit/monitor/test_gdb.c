@@ -326,6 +326,31 @@ static void test_interrupt_and_detach(void **state)
 	assert_null(debug_nth(vm, 0));
 }
 
+/* gdb steps over a breakpoint on its own; a Ctrl-C sent just then comes between the step's answer and the continuation. */
+static void test_interrupt_between_step_and_continue(void **state)
+{
+	load_program();
+	assert_null(ask("vCont;s:1"));
+	assert_non_null(strstr(run_guest_code(), "T05"));
+	g->frame_len = 0;
+	feed("\3");
+	assert_int_equal(g->frame_len, 0);
+	assert_non_null(strstr(ask("vCont;c"), "T02"));
+	assert_int_equal(vm_state(vm), VM_PAUSED);
+	answers("p8", "01700000");
+	/* it counts once */
+	answers("Z0,7000,1", "OK");
+	assert_null(ask("vCont;c"));
+	assert_non_null(strstr(run_guest_code(), "T05"));
+	/* and not for the debugger that comes next */
+	feed("\3");
+	gdb_detached(g, false);
+	gdb_attached(g);
+	answers("Z0,7000,1", "OK");
+	assert_null(ask("c"));
+	assert_non_null(strstr(run_guest_code(), "T05"));
+}
+
 /* ---- noise ---- */
 
 static uint32_t seed = 20261120;
@@ -441,7 +466,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_framing), T(test_escapes), T(test_too_long), T(test_acknowledgements), T(test_queries),
 		T(test_target_description), T(test_memory), T(test_registers), T(test_malformed), T(test_running),
-		T(test_watchpoints), T(test_interrupt_and_detach), T(test_noise),
+		T(test_watchpoints), T(test_interrupt_and_detach), T(test_interrupt_between_step_and_continue),
+		T(test_noise),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
