@@ -11,6 +11,7 @@ static void *dbt_create(struct vm *vm, char *err, size_t errlen)
 		.verify = a->verify,
 		.lockstep = a->lockstep,
 		.count = log_on(LOG_STATS),
+		.counts = a->counts,
 		.direct = a->direct == DIRECT_ON     ? TC_DIRECT_ON
 			  : a->direct == DIRECT_AUTO ? TC_DIRECT_AUTO
 						     : TC_DIRECT_OFF,

@@ -57,7 +57,7 @@ struct hmp_command {
 	X("nmi", "", nmi, "inject an NMI")                                                      \
 	X("system_reset", "", system_reset, "reset the system")                                 \
 	X("system_powerdown", "", system_powerdown, "send system power down event")             \
-	X("tc", "list|show|why|graph|verify|trace ...", tc,                        \
+	X("tc", "list|show|why|graph|verify|trace|counts ...", tc,                        \
 	  "look into the translation cache; 'help tc' explains")
 
 #define HMP_INFO_COMMANDS(X)                                                                       \

@@ -25,6 +25,7 @@ struct accel_options {
 	enum accel_kind kind;
 	bool lockstep;
 	bool verify;
+	bool counts;
 	enum accel_lookup lookup;
 	enum accel_direct direct;
 	uint64_t tc_size; /* bytes; 0: the translator's default */

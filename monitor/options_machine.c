@@ -118,6 +118,11 @@ static enum options_result set_verify(struct option_context *c, const struct key
 	return set_switch(c, kv, &c->o->accel.verify);
 }
 
+static enum options_result set_counts(struct option_context *c, const struct keyval *kv)
+{
+	return set_switch(c, kv, &c->o->accel.counts);
+}
+
 /* QEMU's tb-size counts MiB too. */
 static enum options_result set_tc_size(struct option_context *c, const struct keyval *kv)
 {
@@ -167,8 +172,8 @@ static const struct {
 	const char *key;
 	enum options_result (*set)(struct option_context *, const struct keyval *);
 } accel_keys[] = {
-	{"direct", set_direct},   {"lockstep", set_lockstep}, {"lookup", set_lookup},
-	{"tc-size", set_tc_size}, {"verify", set_verify},
+	{"counts", set_counts}, {"direct", set_direct},   {"lockstep", set_lockstep},
+	{"lookup", set_lookup}, {"tc-size", set_tc_size}, {"verify", set_verify},
 };
 
 static enum options_result set_accel_key(struct option_context *c, const struct keyval *kv)
@@ -180,7 +185,7 @@ static enum options_result set_accel_key(struct option_context *c, const struct 
 			return option_error(c, "-accel: '%s' belongs to -accel dbt", kv->key);
 		return accel_keys[i].set(c, kv);
 	}
-	return option_error(c, "-accel: unknown key '%s': use direct, lockstep, lookup, tc-size or verify", kv->key);
+	return option_error(c, "-accel: unknown key '%s': use counts, direct, lockstep, lookup, tc-size or verify", kv->key);
 }
 
 enum options_result option_set_accel(struct option_context *c, const char *arg)
@@ -188,6 +193,7 @@ enum options_result option_set_accel(struct option_context *c, const char *arg)
 	if (is_help(arg)) {
 		fputs("Accelerators:\n"
 		      "  dbt          translate guest code (default)\n"
+		      "    counts=on|off    count how often each block is executed, for the debug monitor\n"
 		      "    direct=auto|on|off  run user code untranslated in confined processes: of programs that\n"
 		      "                     compute (auto), of all, or of none (the default)\n"
 		      "    lockstep=on|off  run every block in the interpreter too and compare\n"

@@ -93,7 +93,8 @@ struct ccf {
 	uint8_t insns;
 	uint8_t state;
 	uint8_t flags;     /* CCF_* */
-	uint8_t pad[3];
+	uint8_t counting;  /* bytes at `host` that count the entry (counts.h); 0: it is not counted */
+	uint8_t pad[2];
 	uint64_t hash;     /* of the source bytes */
 	struct ccf_exit exit[CCF_EXITS];
 	uint32_t incoming;   /* first exit id chained to this CCF; 0: none */
@@ -147,6 +148,7 @@ struct tcx {
 	void *tlb_read, *tlb_write;
 	uint64_t tmp;
 	uint32_t op; /* lean.h */
+	uint64_t *counts; /* counts.h; null: off */
 	/* filled by the signal handler */
 	uint64_t fault_rip, fault_addr;
 	uint32_t fault_error, fault_signal;
@@ -278,7 +280,10 @@ void ccf_drop(struct tc *, ccf_id);
 /* A dropped CCF's memory is being reused. */
 void ccf_release(struct tc *, ccf_id);
 ccf_id ccf_revive(struct tc *, uint32_t lin, uint32_t mode, uint64_t gpa);
-/* Host address -> guest EIP of the instruction it belongs to; host start of that instruction. */
+/*
+ * Host address -> guest EIP of the instruction it belongs to; where to begin that instruction again (which is no new entry: it is
+ * not counted).
+ */
 bool ccf_locate(struct tc *, ccf_id, uintptr_t host, uint32_t *eip, uint32_t *host_off, unsigned *index);
 uint64_t code_hash(const void *, size_t);
 
@@ -361,6 +366,8 @@ void interpret_here(struct tc *);
 /* ---- verify.c ---- */
 /* Independent check of emitted code; false with a description in err. */
 bool verify_code(const uint8_t *code, size_t len, uint32_t mode, char *err, size_t errlen);
+/* The same for code that counts its entries: in the counter of this CCF, once, and in no other; 0: it must not count. */
+bool verify_counted(const uint8_t *code, size_t len, uint32_t mode, ccf_id counter, char *err, size_t errlen);
 
 /* ---- lockstep.c ---- */
 struct lockstep *lockstep_create(struct tc *);

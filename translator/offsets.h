@@ -40,6 +40,7 @@
 #define TCX_TLB_WRITE 128
 #define TCX_TMP 136
 #define TCX_OP 144
+#define TCX_COUNTS 152
 
 /* why translated code came back (TCX_REASON) */
 #define LEAVE_EXIT 1    /* direct exit; TCX_ARG = exit id */

@@ -37,6 +37,7 @@ CHECK(TCX_TLB_READ, struct tcx, tlb_read);
 CHECK(TCX_TLB_WRITE, struct tcx, tlb_write);
 CHECK(TCX_TMP, struct tcx, tmp);
 CHECK(TCX_OP, struct tcx, op);
+CHECK(TCX_COUNTS, struct tcx, counts);
 
 /* xl_lookup.c computes entry addresses as base + index * 16. */
 _Static_assert(sizeof(struct softtlb_entry) == 16, "software TLB entries are 16 bytes");

@@ -6,6 +6,7 @@
  * kicks. At every boundary it comes by, it looks in this order at: requests (kick), NMI and interrupts, debug traps and
  * single-stepping, the mode, the CCF.
  */
+#include "translator/counts.h"
 #include "translator/direct.h"
 #include "translator/lockstep.h"
 #include "translator/tu.h"
@@ -35,7 +36,7 @@ static bool create_parts(struct tc *tc, char *err, size_t errlen)
 	    !smc_create(tc, err, errlen))
 		return false;
 	tc->history = history_create(tc->ccf_max);
-	if (!tc->history) {
+	if (!tc->history || !counts_switch(tc, tc->config.counts)) {
 		snprintf(err, errlen, "out of memory for the history of translations");
 		return false;
 	}
@@ -92,6 +93,7 @@ void tc_destroy(struct tc *tc)
 	direct_destroy(tc->direct);
 	tc->direct = NULL;
 	smc_destroy(tc);
+	counts_switch(tc, false);
 	ibtc_destroy(tc);
 	cache_destroy(tc);
 	history_destroy(tc->history);

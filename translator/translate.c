@@ -5,6 +5,7 @@
  * into the unit's buffer. Publishing puts the result into the TC and the tables and
  * write-protects its source; it does not fail.
  */
+#include "translator/counts.h"
 #include "translator/tu.h"
 
 #include <stdio.h>
@@ -203,6 +204,7 @@ static void emit_selfcheck(struct tu *u)
 static void emit_unit(struct tu *u)
 {
 	xl_prologue(u);
+	counts_emit(u);
 	if (u->selfcheck)
 		emit_selfcheck(u);
 	if (u->tc->config.count)
@@ -232,6 +234,7 @@ static void fill_record(struct tu *u, struct ccf *c, uint32_t off)
 	c->mode = u->mode;
 	c->host = off + u->entry;
 	c->entry = u->entry;
+	c->counting = u->counting;
 	c->host_len = (uint16_t)u->e.len;
 	c->guest_len = (uint16_t)(u->end - u->lin);
 	c->insns = (uint8_t)u->n;
@@ -247,7 +250,8 @@ static bool verify_unit(struct tu *u)
 {
 	char err[512];
 
-	if (!u->tc->config.verify || verify_code(u->code, u->e.len, u->mode, err, sizeof(err)))
+	if (!u->tc->config.verify ||
+	    verify_counted(u->code, u->e.len, u->mode, u->counting ? u->id : 0, err, sizeof(err)))
 		return true;
 	fprintf(stderr, "ringfence: translation at %#x failed verification: %s\n", u->lin, err);
 #ifdef RINGFENCE_DEBUG
@@ -269,6 +273,7 @@ static ccf_id publish(struct tu *u)
 	ccf_insert(tc, u->id);
 	tc->stats.translations++;
 	tc->history->sample[u->id] = 0;
+	counts_clear(tc, u->id);
 	history_note(tc->history, HISTORY_TRANSLATE, u->lin, u->mode, u->n);
 	tc->stats.guest_instructions += u->n;
 	tc->stats.guest_bytes += u->end - u->lin;

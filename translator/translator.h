@@ -25,6 +25,7 @@ struct tc_config {
 	bool verify;      /* run the verifier on every CCF (always on in debug builds) */
 	bool lockstep;    /* run every block in the interpreter too and compare */
 	bool count;       /* count executed guest instructions (costs a little) */
+	bool counts;      /* count the entries of each block, too */
 	bool interpret;   /* -accel interp: never translate */
 	enum tc_lookup lookup;
 	enum tc_direct direct;

@@ -21,6 +21,7 @@ struct tu {
 	bool selfcheck;
 	uint32_t end;         /* EIP after the last instruction */
 	uint16_t entry;       /* offset of the direct entry */
+	uint8_t counting;     /* bytes there that count the entry */
 	size_t miss;          /* look-up form: where the way back from its miss is patched; 0: none */
 	struct ccf_exit exit[CCF_EXITS];
 	unsigned exits;

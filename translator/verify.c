@@ -33,6 +33,8 @@ struct verifier {
 	bool lookup;       /* that JRCXZ is a look-up's */
 	bool look_write;   /* in the table of writable pages */
 	unsigned look_size;
+	ccf_id counter;    /* the one that must be counted in; 0: none may be */
+	bool counted;
 
 	uint8_t start[CCF_MAX_BYTES];
 	struct {
@@ -80,6 +82,10 @@ static const struct {
 	[K_HIT] = {0, BIT(K_DELTA)},
 	[K_DELTA] = {BIT(K_HIT), BIT(K_HOST_ACCESS)},
 	[K_HOST_ACCESS] = {BIT(K_DELTA), 0},
+	[K_COUNTS] = {0, BIT(K_COUNT_LOAD)},
+	[K_COUNT_LOAD] = {BIT(K_COUNTS), BIT(K_COUNT_ADD)},
+	[K_COUNT_ADD] = {BIT(K_COUNT_LOAD), BIT(K_COUNT_STORE)},
+	[K_COUNT_STORE] = {BIT(K_COUNT_ADD), 0},
 };
 
 static bool ends_flow(enum kind k)
@@ -131,6 +137,8 @@ static void refine_kind(const struct verifier *v, struct vinsn *i)
 		i->kind = K_JRCXZ_LOOKUP;
 	else if (i->kind == K_RESTORE_RCX && v->lookup && v->dead && v->rcx_zero == (int64_t)v->in->address)
 		i->kind = K_HIT;
+	else if (i->kind == K_COUNT_ADD && v->last != K_COUNT_LOAD)
+		i->kind = K_PLAIN;
 }
 
 /* The access must lie within the bytes, and have the right, that were looked up. */
@@ -148,6 +156,25 @@ static const char *check_lookup(struct verifier *v, const struct vinsn *i)
 		if (i->size == 0 || i->size > v->look_size)
 			return "wider than what was looked up";
 		return i->writes && !v->look_write ? "write to a page looked up for reading" : NULL;
+	default:
+		return NULL;
+	}
+}
+
+/* Entries are counted once, each CCF's in its own counter. */
+static const char *check_counting(struct verifier *v, const struct vinsn *i)
+{
+	switch (i->kind) {
+	case K_COUNTS:
+		if (!v->counter)
+			return "counts, which it should not";
+		if (v->counted)
+			return "counts twice";
+		v->counted = true;
+		return NULL;
+	case K_COUNT_LOAD:
+	case K_COUNT_STORE:
+		return i->counter == v->counter ? NULL : "somebody else's counter";
 	default:
 		return NULL;
 	}
@@ -265,6 +292,8 @@ static const char *check_one(struct verifier *v)
 	if (!wrong)
 		wrong = check_lookup(v, &i);
 	if (!wrong)
+		wrong = check_counting(v, &i);
+	if (!wrong)
 		wrong = check_borrowed_rcx(v, &i);
 	if (!wrong)
 		wrong = record_branch(v, &i);
@@ -279,6 +308,8 @@ static const char *check_end(const struct verifier *v)
 		return "runs off its end";
 	if (v->rcx_zero >= 0 || v->rcx_saved || v->rebased)
 		return "ends within a sequence";
+	if (v->counter && !v->counted)
+		return "does not count";
 	return NULL;
 }
 
@@ -314,6 +345,11 @@ static bool refuse(const struct verifier *v, bool decoded, char *err, size_t err
 
 bool verify_code(const uint8_t *code, size_t len, uint32_t mode, char *err, size_t errlen)
 {
+	return verify_counted(code, len, mode, 0, err, errlen);
+}
+
+bool verify_counted(const uint8_t *code, size_t len, uint32_t mode, ccf_id counter, char *err, size_t errlen)
+{
 	static struct verifier v;
 	const uint8_t *p = code;
 	size_t left = len;
@@ -321,7 +357,8 @@ bool verify_code(const uint8_t *code, size_t len, uint32_t mode, char *err, size
 	csh handle;
 
 	memset(&v, 0, sizeof(v));
-	v = (struct verifier){.code = code, .len = len, .mode = mode, .rcx_zero = -1};
+	v = (struct verifier){.code = code, .len = len, .mode = mode, .rcx_zero = -1,
+				.counter = counter};
 	handle = decoder(&v.in);
 	if (!v.in || len == 0 || len > CCF_MAX_BYTES) {
 		snprintf(err, errlen, v.in ? "code of %zu bytes" : "no decoder (%zu)", len);

@@ -10,6 +10,7 @@
  *   mov r8d,imm | lea r9,[rip+d] | mov r10d,imm | jmp [callout stub]     callout
  *   mov r9,rcx ... jrcxz ... mov rcx,r9                                  test without flags
  *   K_EA to K_HOST_ACCESS                                               look-up form (xl_lookup.c)
+ *   mov r8,[counts] | mov r9,[r8+n] | lea r9,[r9+1] | mov [r8+n],r9      counting (counts.c)
  */
 #ifndef RINGFENCE_TRANSLATOR_VERIFY_H
 #define RINGFENCE_TRANSLATOR_VERIFY_H
@@ -66,6 +67,11 @@ enum kind {
 	K_HIT,       /* mov rcx, r9 where that JRCXZ leads */
 	K_DELTA,     /* mov r10, [r10 + 8] */
 	K_HOST_ACCESS, /* any permitted instruction on [r10 + r8] */
+	/* counting, in this order */
+	K_COUNTS,      /* mov r8, [r14 + counts] */
+	K_COUNT_LOAD,  /* mov r9, [r8 + counter] */
+	K_COUNT_ADD,   /* lea r9, [r9 + 1] */
+	K_COUNT_STORE, /* mov [r8 + counter], r9 */
 	K_COUNT,
 };
 
@@ -81,6 +87,7 @@ struct vinsn {
 	bool writes;       /* K_HOST_ACCESS: memory */
 	unsigned size;     /* K_HOST_ACCESS: bytes; K_LAST_BYTE: n + 1 */
 	int64_t target;    /* direct branches and K_NEXT_R9: offset in the code */
+	int64_t counter;   /* K_COUNT_LOAD, K_COUNT_STORE: whose; -1: nobody's */
 };
 
 /* Legacy prefixes and REX, scanned without Capstone's help. */

@@ -2,7 +2,7 @@
  * The verifier's view of one instruction: which kind it is, and the rules that it must keep wherever
  * it stands.
  *
- *   memory     gs:[EA32], or a known field by [r14 + disp] or [r15 + disp]; nothing else
+ *   memory     gs:[EA32], a known field by [r14 + disp] or [r15 + disp], what a look-up found, a counter; nothing else
  *   registers  R12-R15 are never operands; guest registers are never written with 64 bits but in the known sequences, so
  *              their upper halves stay zero
  *   prefixes   65 and 67 together or not at all; no other segment prefix; REX last
@@ -107,8 +107,17 @@ static bool plain_base(const x86_op_mem *m, unsigned base, int64_t disp)
 	       m->disp == disp;
 }
 
+/* [r8 + 8 * n]: a counter, where R8 holds the table of them. */
+static bool is_counter(const x86_op_mem *m, struct vinsn *v)
+{
+	if (!m || !plain_base(m, X86_REG_R8, m->disp))
+		return false;
+	v->counter = m->disp >= 0 && m->disp % 8 == 0 ? m->disp / 8 : -1;
+	return true;
+}
+
 /* Loads and stores of fields with a special meaning. */
-static enum kind kind_of_field(const cs_insn *in)
+static enum kind kind_of_field(const cs_insn *in, struct vinsn *v)
 {
 	if (in->id != X86_INS_MOV)
 		return K_PLAIN;
@@ -124,6 +133,12 @@ static enum kind kind_of_field(const cs_insn *in)
 		return K_TAG;
 	if (is_reg(in, 0, X86_REG_R10) && plain_base(mem_operand(in, 1), X86_REG_R10, 8))
 		return K_DELTA;
+	if (is_reg(in, 0, X86_REG_R8) && plain_base(mem_operand(in, 1), X86_REG_R14, TCX_COUNTS))
+		return K_COUNTS;
+	if (is_reg(in, 0, X86_REG_R9) && is_counter(mem_operand(in, 1), v))
+		return K_COUNT_LOAD;
+	if (is_reg(in, 1, X86_REG_R9) && is_counter(mem_operand(in, 0), v))
+		return K_COUNT_STORE;
 	if (is_reg(in, 1, X86_REG_EAX) && plain_base(mem_operand(in, 0), X86_REG_R14, TCX_TMP))
 		return K_STORE_TSC;
 	return K_PLAIN;
@@ -150,6 +165,8 @@ static enum kind kind_of_lea(const cs_insn *in, struct vinsn *v)
 		if (is_reg(in, 0, leas[i].dst) && m->base == leas[i].base && m->index == leas[i].index &&
 		    m->scale == leas[i].scale && m->disp == 0)
 			return leas[i].kind;
+	if (is_reg(in, 0, X86_REG_R9) && plain_base(m, X86_REG_R9, 1))
+		return K_COUNT_ADD;
 	if (is_reg(in, 0, X86_REG_R8D))
 		return K_EA;
 	if (is_reg(in, 0, X86_REG_R11D) && plain_base(m, X86_REG_R8, m->disp) && m->disp >= 0 && m->disp < 16) {
@@ -389,7 +406,7 @@ static const char *check_memory(const cs_insn *in, unsigned n, const struct vpre
 		return base_allowed(m->base, false) && base_allowed(m->index, false) ? NULL :
 									   "LEA shows a host address";
 	}
-	if (v->kind == K_TAG || v->kind == K_DELTA)
+	if (v->kind == K_TAG || v->kind == K_DELTA || v->kind == K_COUNT_LOAD || v->kind == K_COUNT_STORE)
 		return p->gs || p->addr32 ? "prefixes on monitor memory" : NULL;
 	if (is_host_access(in, n))
 		return check_host_access(in, n, p, v);
@@ -480,7 +497,7 @@ static const char *check_wide(const cs_insn *in, const struct vinsn *v)
 	unsigned reg = m ? 1 : 0;
 
 	if (may_have_guest64(v->kind) || v->kind == K_NEXT_R9 || v->kind == K_WINDOW ||
-	    v->kind == K_DELTA)
+	    v->kind == K_DELTA || v->kind == K_COUNT_STORE)
 		return NULL;
 	if (in->id != X86_INS_MOV && in->id != X86_INS_LEA)
 		return "64-bit operation";
@@ -506,7 +523,7 @@ static enum kind kind_of(const cs_insn *in, struct vinsn *v)
 		return kind_of_lea(in, v);
 	default:
 		k = kind_of_move(in);
-		return k == K_PLAIN ? kind_of_field(in) : k;
+		return k == K_PLAIN ? kind_of_field(in, v) : k;
 	}
 }
 

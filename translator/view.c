@@ -1,9 +1,10 @@
 /*
  * The translation cache for people: totals, and the table of views. All on the vCPU thread outside of tc_run; views change nothing
- * but the tracing they are asked to switch.
+ * but the tracing and counting they are asked to switch.
  */
 #include "translator/view.h"
 #include "translator/classify.h"
+#include "translator/counts.h"
 #include "translator/disasm.h"
 
 #include <stdlib.h>
@@ -11,7 +12,7 @@
 #include <time.h>
 
 static const struct tc_view views[] = {
-	{"list", false, "[sort=samples|size|age|expansion] [limit=N] [filter=live|dormant|user|supervisor|callouts]",
+	{"list", false, "[sort=executions|samples|size|age|expansion] [limit=N] [filter=live|dormant|user|supervisor|callouts]",
 	 "the units of translation", view_list},
 	{"show", true, "ADDR", "guest and host code side by side, with the reason for each host instruction",
 	 view_show},
@@ -20,6 +21,7 @@ static const struct tc_view views[] = {
 	{"verify", false, "", "run the verifier over everything in the cache", view_verify},
 	{"trace", false, "on|off [EVENT,...] | [show] [N]",
 	 "record events of every day too; list the last N (default 20)", view_trace},
+	{"counts", false, "[on|off]", "count how often each unit is executed; a change empties the cache", view_counts},
 };
 
 const struct tc_view *tc_view_nth(unsigned n)
@@ -110,6 +112,23 @@ const char *view_callout_text(const struct tc *tc, const struct ccf *c, uint32_t
 	return classify_why_text(why);
 }
 
+/* ---- counts ---- */
+
+const char *view_counts(struct tc *tc, uint32_t lin, const char *args, FILE *f)
+{
+	bool on = !strcmp(args, "on");
+
+	if (*args && !on && strcmp(args, "off"))
+		return "on or off";
+	if (*args && on != counts_on(tc)) {
+		tc_flush(tc);
+		if (!counts_switch(tc, on))
+			return "out of memory";
+	}
+	fprintf(f, "executions are %s\n", counts_on(tc) ? "counted" : "not counted");
+	return NULL;
+}
+
 /* ---- totals ---- */
 
 struct totals {
@@ -169,6 +188,7 @@ void tc_view_info(struct tc *tc, FILE *f)
 	if (s->executed)
 		fprintf(f, "indirect hits       %.4f%% misses of %llu instructions executed\n",
 			100 * ratio(s->lookup_misses, s->executed), (unsigned long long)s->executed);
+	fprintf(f, "execution counts    %s\n", counts_on(tc) ? "on" : "off");
 	fputs("counters\n", f);
 	tc_print_stats(tc, f);
 }

@@ -9,7 +9,7 @@
 
 /* Each is a row of the table in view.c. Null, or what is wrong with the arguments (a constant string). */
 typedef const char *view_fn(struct tc *, uint32_t lin, const char *args, FILE *);
-view_fn view_list, view_show, view_why, view_graph, view_verify, view_trace;
+view_fn view_list, view_show, view_why, view_graph, view_verify, view_trace, view_counts;
 
 /* "supervisor 32-bit fpu": what a mode says. */
 void view_print_mode(FILE *, uint32_t mode);
@@ -26,6 +26,18 @@ const char *view_callout_text(const struct tc *, const struct ccf *, uint32_t li
 bool view_calls_out(const struct tc *, uint32_t off, uint32_t len);
 /* Guest disassembly in the CCF's mode. */
 unsigned view_disasm(const struct ccf *, const uint8_t *, unsigned len, uint32_t lin, char *text, size_t textlen);
+
+/* A line of a CCF's code, guest beside host; `guest` is empty where the host instruction belongs to the guest's above. */
+struct view_line {
+	const char *guest; /* "c0101025  push gs", or "(indirect entry)" */
+	uint32_t off;      /* in the TC */
+	const char *host;  /* may be empty: nothing to do */
+	const char *why;
+};
+typedef void view_line_fn(void *ctx, const struct view_line *);
+/* The guest's side is what is in memory now: has it changed since it was translated? */
+bool view_changed(struct tc *, const struct ccf *);
+void view_code(struct tc *, const struct ccf *, view_line_fn *, void *ctx);
 
 /* view_explain.c: why a host instruction is there. */
 struct view_context {

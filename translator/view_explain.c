@@ -49,6 +49,7 @@ static const char *tcx_field(unsigned long disp)
 		{TCX_TLB_READ, "look-up: software TLB, reads"},
 		{TCX_TLB_WRITE, "look-up: software TLB, writes"},
 		{TCX_TMP, "a register kept aside"},
+		{TCX_COUNTS, "execution count: table of counters"},
 	};
 
 	for (unsigned i = 0; i < ARRAY_LEN(fields); i++)
@@ -125,6 +126,8 @@ static bool explain_memory(const struct view_context *v, const char *text, char 
 		snprintf(why, whylen, "indirect branch table: jump to the target's CCF");
 	} else if (strstr(text, "[r10 + r8") || strstr(text, "[r8 + r10")) {
 		snprintf(why, whylen, "look-up access");
+	} else if (strstr(text, "[r8 + ")) {
+		snprintf(why, whylen, "execution count");
 	} else if (strstr(text, "[rip")) {
 		snprintf(why, whylen, "where to go on afterwards");
 	} else {
@@ -155,6 +158,8 @@ static void explain_registers(const struct view_context *v, const char *text, ch
 		snprintf(why, whylen, "look-up");
 	else if (scratch && strstr(text, "esp"))
 		snprintf(why, whylen, "stack: new address");
+	else if (!strcmp(text, "lea r9, [r9 + 1]"))
+		snprintf(why, whylen, "execution count: one more, flags kept");
 	else if (scratch)
 		snprintf(why, whylen, v->guest ? "operand in scratch" : "for the stub");
 	else if (v->guest && same_mnemonic(text, v->guest))

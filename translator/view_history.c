@@ -1,4 +1,5 @@
 /* Views of what happened: `tc why`, `tc trace`. */
+#include "translator/counts.h"
 #include "translator/view.h"
 
 #include <stdlib.h>
@@ -198,6 +199,8 @@ static unsigned print_ccfs(struct tc *tc, uint32_t lin, FILE *f)
 			c->flags & CCF_SELFCHECK ? ", checks its own source at entry" : "",
 			c->flags & CCF_STALE ? ", not to be revived" : "",
 			c->incoming ? ", chained to" : "");
+		if (c->counting)
+			fprintf(f, "    executed %llu times\n", (unsigned long long)counts_of(tc, id));
 		print_forms(tc, c, f);
 	}
 	return found;

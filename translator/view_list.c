@@ -1,4 +1,5 @@
 /* Views of many CCFs: `tc list`, `tc graph`, `tc verify`. */
+#include "translator/counts.h"
 #include "translator/view.h"
 
 #include <stdlib.h>
@@ -7,7 +8,7 @@
 /* ---- tc list ---- */
 
 enum filter { FILTER_NONE, FILTER_LIVE, FILTER_DORMANT, FILTER_USER, FILTER_SUPERVISOR, FILTER_CALLOUTS };
-enum order { ORDER_ID, ORDER_SAMPLES, ORDER_SIZE, ORDER_AGE, ORDER_EXPANSION };
+enum order { ORDER_ID, ORDER_EXECUTIONS, ORDER_SAMPLES, ORDER_SIZE, ORDER_AGE, ORDER_EXPANSION };
 
 struct list {
 	enum filter filter;
@@ -33,7 +34,7 @@ static bool find_word(const char *const *words, unsigned n, const char *text, si
 static const char *parse_list(struct list *l, const char *p)
 {
 	static const char *const filters[] = {NULL, "live", "dormant", "user", "supervisor", "callouts"};
-	static const char *const orders[] = {NULL, "samples", "size", "age", "expansion"};
+	static const char *const orders[] = {NULL, "executions", "samples", "size", "age", "expansion"};
 	unsigned found;
 
 	for (; *p; p += strcspn(p, " \t"), p += strspn(p, " \t")) {
@@ -41,7 +42,7 @@ static const char *parse_list(struct list *l, const char *p)
 
 		if (!strncmp(p, "sort=", 5)) {
 			if (!find_word(orders, ARRAY_LEN(orders), p + 5, len - 5, &found))
-				return "sort is samples, size, age or expansion";
+				return "sort is executions, samples, size, age or expansion";
 			l->order = (enum order)found;
 		} else if (!strncmp(p, "filter=", 7)) {
 			if (!find_word(filters, ARRAY_LEN(filters), p + 7, len - 7, &found))
@@ -89,6 +90,8 @@ static uint64_t sort_key(const struct tc *tc, ccf_id id, enum order order)
 	const struct ccf *c = &tc->ccf[id];
 
 	switch (order) {
+	case ORDER_EXECUTIONS:
+		return counts_of(tc, id);
 	case ORDER_SAMPLES:
 		return tc->history->sample[id];
 	case ORDER_SIZE:
@@ -119,6 +122,8 @@ static void print_row(const struct tc *tc, ccf_id id, FILE *f)
 		(unsigned long long)c->gpa, c->insns, c->guest_len, c->host_len, chained,
 		tc->size ? (unsigned)(age(tc, c) * 100 / tc->size) : 0, view_state(c));
 	fprintf(f, "%7u  ", tc->history->sample[id]);
+	if (counts_on(tc))
+		fprintf(f, "%12llu  ", (unsigned long long)counts_of(tc, id));
 	view_print_mode(f, c->mode);
 	fprintf(f, "%s%s\n", c->flags & CCF_SELFCHECK ? " self-check" : "",
 		c->flags & CCF_CROSSING ? " crossing" : "");
@@ -133,6 +138,8 @@ const char *view_list(struct tc *tc, uint32_t lin, const char *args, FILE *f)
 
 	if (error)
 		return error;
+	if (l.order == ORDER_EXECUTIONS && !counts_on(tc))
+		return "executions are not counted: switch that on by \"tc counts on\"";
 	rows = calloc(tc->ccf_top + 1, sizeof(*rows));
 	if (!rows)
 		return "out of memory";
@@ -140,7 +147,8 @@ const char *view_list(struct tc *tc, uint32_t lin, const char *args, FILE *f)
 		if (ccf_of(tc, id)->state != CCF_FREE && passes(tc, ccf_of(tc, id), l.filter))
 			rows[n++] = (struct row){id, sort_key(tc, id, l.order)};
 	qsort(rows, n, sizeof(*rows), by_key);
-	fputs("    CCF  linear    physical   insns  guest   host  chains    age  state    samples  mode\n", f);
+	fputs("    CCF  linear    physical   insns  guest   host  chains    age  state    samples  ", f);
+	fputs(counts_on(tc) ? "  executions  mode\n" : "mode\n", f);
 	for (unsigned i = 0; i < n && i < l.limit; i++)
 		print_row(tc, rows[i].id, f);
 	fprintf(f, "%u of %u\n", n < l.limit ? n : l.limit, n);
@@ -224,7 +232,7 @@ static bool verify_ccf(struct tc *tc, const struct ccf *c, char *err, size_t err
 		if (x->patch && x->to)
 			memcpy(code + x->patch, &rel, sizeof(rel));
 	}
-	return verify_code(code, c->host_len, c->mode, err, errlen);
+	return verify_counted(code, c->host_len, c->mode, c->counting ? (ccf_id)(c - tc->ccf) : 0, err, errlen);
 }
 
 /* Do chained exits lead where the records say? */

@@ -119,6 +119,9 @@ static void test_accel(void **state)
 	struct parsed p = good("-accel dbt,lockstep=on,tc-size=16,verify=off");
 	assert_true(p.o.accel.lockstep);
 	assert_int_equal(p.o.accel.tc_size, 16 << 20);
+	assert_false(p.o.accel.counts);
+	assert_true(good("-accel dbt,counts=on").o.accel.counts);
+	bad("-accel dbt,counts=7", "counts is on or off");
 	assert_int_equal(good("-accel interp").o.accel.kind, ACCEL_INTERP);
 	assert_int_equal(good("-M pc,accel=interp").o.accel.kind, ACCEL_INTERP);
 	bad("-accel kvm", "dbt");

@@ -49,6 +49,7 @@ struct bench_options {
 	size_t ram; /* 0: RAM_BYTES */
 	size_t tc_size;
 	bool lockstep;
+	bool counts;
 };
 
 void bench_open(struct bench *, const struct bench_options *);

@@ -4,6 +4,7 @@
 #include "bench.h"
 #include "program.h"
 
+#include "translator/counts.h"
 #include "translator/disasm.h"
 
 #include <stdio.h>
@@ -21,8 +22,10 @@ static void check_translation(struct bench *b, const uint8_t *guest, unsigned le
 	const uint8_t *host = bench_translate(b, guest, len, &host_len);
 	char err[512];
 
+	ccf_id counter = host && counts_on(b->tc) ? cache_owner(b->tc, (uintptr_t)host) : 0;
+
 	checked++;
-	if (!host || verify_code(host, host_len, b->tc->mode, err, sizeof(err)))
+	if (!host || verify_counted(host, host_len, b->tc->mode, counter, err, sizeof(err)))
 		return;
 	if (refused++ >= 20)
 		return;
@@ -120,6 +123,23 @@ static void test_accepts_user_mode(void **state)
 	bench_open(&b, &small);
 	bench_reset(&b, true);
 	for (unsigned seed = 0; seed < 2000; seed++) {
+		program_make(&p, seed, AT_CODE, 10);
+		check_translation(&b, p.code, p.len);
+	}
+	bench_close(&b);
+	assert_int_equal(refused, 0);
+}
+
+static void test_accepts_counting(void **state)
+{
+	const struct bench_options counting = {.tc_size = 4 << 20, .counts = true};
+	static struct program p;
+	struct bench b;
+
+	bench_open(&b, &counting);
+	for (unsigned seed = 0; seed < 2000; seed++) {
+		bench_reset(&b, seed & 1);
+		b.extra_mode = seed & 2 ? MODE_LOOKUP : 0;
 		program_make(&p, seed, AT_CODE, 10);
 		check_translation(&b, p.code, p.len);
 	}
@@ -292,6 +312,71 @@ static void test_mode_rights(void **state)
 	assert_false(verify_code(tsc, sizeof(tsc), 0, err, sizeof(err)));
 }
 
+/* ------------------------------------ counting ------------------------------------ */
+
+enum { COUNTER = 5 }; /* its counter is at 40 = 28h */
+
+#define TABLE 0x4d, 0x8b, 0x86, TCX_COUNTS, 0, 0, 0 /* mov r8, [r14 + counts] */
+#define LOAD 0x4d, 0x8b, 0x48, 0x28		     /* mov r9, [r8 + 28h] */
+#define ADD 0x4d, 0x8d, 0x49, 0x01		     /* lea r9, [r9 + 1] */
+#define STORE 0x4d, 0x89, 0x48, 0x28		     /* mov [r8 + 28h], r9 */
+#define COUNT TABLE, LOAD, ADD, STORE
+
+static const struct {
+	const char *what;
+	uint8_t code[80];
+	unsigned len;
+	const char *rule;
+} bad_counting[] = {
+	{"none", CODE(0x90), "does not count"},
+	{"twice", CODE(COUNT, COUNT), "counts twice"},
+	{"load of another", CODE(TABLE, 0x4d, 0x8b, 0x48, 0x30, ADD, STORE), "somebody else's"},
+	{"store to another", CODE(TABLE, LOAD, ADD, 0x4d, 0x89, 0x48, 0x20), "somebody else's"},
+	{"far beyond", CODE(TABLE, LOAD, ADD, 0x4d, 0x89, 0x88, 0x28, 0, 0, 0x40), "somebody else's"},
+	{"before the table", CODE(TABLE, LOAD, ADD, 0x4d, 0x89, 0x48, 0xf8), "somebody else's"},
+	{"between two", CODE(TABLE, LOAD, ADD, 0x4d, 0x89, 0x48, 0x29), "somebody else's"},
+	{"two at once", CODE(TABLE, LOAD, 0x4d, 0x8d, 0x49, 0x02, STORE), "broken off"},
+	{"something else", CODE(TABLE, LOAD, 0x4d, 0x8d, 0x08, STORE), "broken off"},
+	{"not stored", CODE(TABLE, LOAD, ADD), "broken off"},
+	{"not loaded", CODE(TABLE, ADD, STORE), "broken off"},
+	{"no table", CODE(LOAD, ADD, STORE), "outside of its sequence"},
+	{"the table's address shown", CODE(TABLE, 0x44, 0x89, 0xc0), "broken off"},
+	{"a store behind it", CODE(COUNT, STORE), "outside of its sequence"},
+	{"a load behind it", CODE(COUNT, LOAD), "outside of its sequence"},
+	{"another field", CODE(0x4d, 0x8b, 0x46, TCX_COUNT, LOAD, ADD, STORE), "outside of its sequence"},
+	{"a base that is not the table", CODE(TABLE, 0x4d, 0x8b, 0x4a, 0x28, ADD, STORE), "no GS prefix"},
+	{"with an index", CODE(TABLE, LOAD, ADD, 0x4d, 0x89, 0x4c, 0x08, 0x28), "no GS prefix"},
+	{"half of it", CODE(TABLE, LOAD, ADD, 0x45, 0x89, 0x48, 0x28), "no GS prefix"},
+	{"from a guest register", CODE(TABLE, LOAD, ADD, 0x49, 0x89, 0x40, 0x28), "no GS prefix"},
+	{"flags touched", CODE(TABLE, LOAD, 0x49, 0xff, 0xc1, STORE), "64-bit operation"},
+	{"in memory", CODE(TABLE, 0x49, 0xff, 0x40, 0x28), "no GS prefix"},
+	{"table replaced", CODE(0x4d, 0x89, 0x86, TCX_COUNTS, 0, 0, 0, COUNT), "no permitted field"},
+	{"entered in the middle", CODE(0xeb, 0x07, COUNT), "inside a sequence"},
+	{"while ECX is borrowed", CODE(0x49, 0x89, 0xc9, COUNT, 0x4c, 0x89, 0xc9), "R9 overwritten"},
+};
+
+static void test_counting(void **state)
+{
+	static const uint8_t good[] = {COUNT, END}, later[] = {0x90, COUNT, END};
+	unsigned wrong = 0;
+	char err[512];
+
+	assert_true(verify_counted(good, sizeof(good), 0, COUNTER, err, sizeof(err)));
+	assert_true(verify_counted(later, sizeof(later), 0, COUNTER, err, sizeof(err)));
+	assert_false(verify_counted(good, sizeof(good), 0, COUNTER + 1, err, sizeof(err)));
+	assert_false(verify_code(good, sizeof(good), 0, err, sizeof(err)));
+	assert_non_null(strstr(err, "should not"));
+	for (size_t i = 0; i < ARRAY_LEN(bad_counting); i++) {
+		bool ok = verify_counted(bad_counting[i].code, bad_counting[i].len, 0, COUNTER, err, sizeof(err));
+
+		if (!ok && strstr(err, bad_counting[i].rule))
+			continue;
+		print_error("%s: %s\n", bad_counting[i].what, ok ? "accepted" : err);
+		wrong++;
+	}
+	assert_int_equal(wrong, 0);
+}
+
 /* ------------------------------------ mutations ------------------------------------ */
 
 /* Real output in which one window prefix is spoilt must not pass. */
@@ -346,6 +431,8 @@ int main(void)
 		cmocka_unit_test(test_refuses_running_off),
 		cmocka_unit_test(test_mode_rights),
 		cmocka_unit_test(test_mutations),
+		cmocka_unit_test(test_counting),
+		cmocka_unit_test(test_accepts_counting),
 		cmocka_unit_test(test_accepts_user_mode),
 		cmocka_unit_test(test_accepts_prefix_soup),
 		cmocka_unit_test(test_accepts_all_encodings),
