@@ -40,7 +40,8 @@ bool cache_create(struct tc *tc, char *err, size_t errlen)
 	tc->ccf_max = (uint32_t)(tc->size / (2 * CCF_ALIGN));
 	tc->granule = reserve(tc->size / CCF_ALIGN * sizeof(ccf_id));
 	tc->ccf = reserve(tc->ccf_max * sizeof(struct ccf));
-	if (!map_views(tc) || !tc->granule || !tc->ccf) {
+	tc->link = reserve(tc->ccf_max * sizeof(struct ccf_link));
+	if (!map_views(tc) || !tc->granule || !tc->ccf || !tc->link) {
 		snprintf(err, errlen, "cannot map a translation cache of %zu MiB: %s", tc->size >> 20,
 			 strerror(errno));
 		return false;
@@ -61,6 +62,7 @@ void cache_destroy(struct tc *tc)
 	unmap(tc->rx, tc->size);
 	unmap(tc->granule, tc->size / CCF_ALIGN * sizeof(ccf_id));
 	unmap(tc->ccf, tc->ccf_max * sizeof(struct ccf));
+	unmap(tc->link, tc->ccf_max * sizeof(struct ccf_link));
 	if (tc->fd > 0)
 		close(tc->fd);
 }

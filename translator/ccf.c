@@ -14,11 +14,33 @@ uint64_t code_hash(const void *p, size_t n)
 	return XXH3_64bits(p, n);
 }
 
-static ccf_id *bucket(struct tc *tc, uint32_t lin, uint32_t mode)
+/* One to one for the addresses of a mode. */
+static uint32_t tag_of(uint32_t lin, uint32_t mode)
 {
-	uint32_t h = (lin ^ mode * 0x9e3779b1u) * 0x85ebca6bu;
+	return (lin ^ mode * 0x9e3779b1u) * 0x85ebca6bu;
+}
 
-	return &tc->hash[h >> (32 - TC_HASH_BITS)];
+static ccf_id *bucket(struct tc *tc, uint32_t tag)
+{
+	return &tc->hash[tag >> (32 - TC_HASH_BITS)];
+}
+
+/* The next one with this tag, beginning at `id` itself; 0: none. */
+static ccf_id tagged(const struct tc *tc, ccf_id id, uint32_t tag)
+{
+	while (id && tc->link[id].tag != tag)
+		id = tc->link[id].next;
+	return id;
+}
+
+static ccf_id first_tagged(struct tc *tc, uint32_t tag)
+{
+	return tagged(tc, *bucket(tc, tag), tag);
+}
+
+static ccf_id next_tagged(struct tc *tc, ccf_id id)
+{
+	return tagged(tc, tc->link[id].next, tc->link[id].tag);
 }
 
 ccf_id ccf_alloc(struct tc *tc)
@@ -30,32 +52,37 @@ ccf_id ccf_alloc(struct tc *tc)
 		id = tc->ccf_free;
 	}
 	if (id)
-		tc->ccf_free = ccf_of(tc, id)->hash_next;
+		tc->ccf_free = tc->link[id].next;
 	else
 		id = tc->ccf_top++;
 	memset(ccf_of(tc, id), 0, sizeof(struct ccf));
+	tc->link[id] = (struct ccf_link){0, 0};
 	return id;
+}
+
+static void hash(struct tc *tc, ccf_id id)
+{
+	const struct ccf *c = ccf_of(tc, id);
+	uint32_t tag = tag_of(c->lin, c->mode);
+
+	tc->link[id] = (struct ccf_link){tag, *bucket(tc, tag)};
+	*bucket(tc, tag) = id;
 }
 
 static void unhash(struct tc *tc, ccf_id id)
 {
-	struct ccf *c = ccf_of(tc, id);
-	ccf_id *p = bucket(tc, c->lin, c->mode);
+	ccf_id *p = bucket(tc, tc->link[id].tag);
 
 	while (*p && *p != id)
-		p = &ccf_of(tc, *p)->hash_next;
+		p = &tc->link[*p].next;
 	if (*p)
-		*p = c->hash_next;
+		*p = tc->link[id].next;
 }
 
 void ccf_insert(struct tc *tc, ccf_id id)
 {
-	struct ccf *c = ccf_of(tc, id);
-	ccf_id *b = bucket(tc, c->lin, c->mode);
-
-	c->hash_next = *b;
-	*b = id;
-	c->state = CCF_LIVE;
+	hash(tc, id);
+	ccf_of(tc, id)->state = CCF_LIVE;
 	smc_add(tc, id);
 }
 
@@ -78,7 +105,7 @@ static bool same_second_page(struct tc *tc, const struct ccf *c)
 
 ccf_id ccf_find(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa)
 {
-	for (ccf_id id = *bucket(tc, lin, mode); id; id = ccf_of(tc, id)->hash_next) {
+	for (ccf_id id = first_tagged(tc, tag_of(lin, mode)); id; id = next_tagged(tc, id)) {
 		const struct ccf *c = ccf_of(tc, id);
 
 		if (is_live_at(c, lin, mode, gpa) && (!(c->flags & CCF_CROSSING) || same_second_page(tc, c)))
@@ -89,7 +116,7 @@ ccf_id ccf_find(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa)
 
 ccf_id ccf_find_whole(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa)
 {
-	for (ccf_id id = *bucket(tc, lin, mode); id; id = ccf_of(tc, id)->hash_next) {
+	for (ccf_id id = first_tagged(tc, tag_of(lin, mode)); id; id = next_tagged(tc, id)) {
 		const struct ccf *c = ccf_of(tc, id);
 
 		if (is_live_at(c, lin, mode, gpa) && !(c->flags & CCF_CROSSING))
@@ -132,7 +159,7 @@ static void retire(struct tc *tc, ccf_id id)
 		bury(tc, id);
 		return;
 	}
-	for (ccf_id i = *bucket(tc, c->lin, c->mode); i; i = ccf_of(tc, i)->hash_next) {
+	for (ccf_id i = first_tagged(tc, tag_of(c->lin, c->mode)); i; i = next_tagged(tc, i)) {
 		const struct ccf *d = ccf_of(tc, i);
 
 		if (d->lin == c->lin && d->mode == c->mode && d->state == CCF_DORMANT) {
@@ -163,7 +190,7 @@ void ccf_release(struct tc *tc, ccf_id id)
 	}
 	unhash(tc, id);
 	c->state = CCF_FREE;
-	c->hash_next = tc->ccf_free;
+	tc->link[id].next = tc->ccf_free;
 	tc->ccf_free = id;
 }
 
@@ -193,7 +220,7 @@ bool ccf_unchanged(struct tc *tc, const struct ccf *c)
 
 ccf_id ccf_revive(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa_)
 {
-	for (ccf_id id = *bucket(tc, lin, mode); id; id = ccf_of(tc, id)->hash_next) {
+	for (ccf_id id = first_tagged(tc, tag_of(lin, mode)); id; id = next_tagged(tc, id)) {
 		struct ccf *c = ccf_of(tc, id);
 
 		if (c->lin != lin || c->mode != mode || c->state != CCF_DORMANT ||
