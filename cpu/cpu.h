@@ -17,6 +17,8 @@
 
 #include "cpu/types.h"
 
+#include <stdio.h>
+
 enum { R_EAX, R_ECX, R_EDX, R_EBX, R_ESP, R_EBP, R_ESI, R_EDI };
 
 /* Segment registers in encoding order, then the two system segments. */
@@ -235,6 +237,30 @@ enum {
 	ACC_RMW = 8,  /* a read whose page must also be writable (read-modify-write) */
 };
 
+/* What `delivering` is told. `eip`: the one that is saved. */
+struct cpu_delivery {
+	enum cpu_event kind;
+	uint8_t vector;
+	bool has_error;
+	uint32_t error, eip;
+};
+
+/* What `transferring` is told: where to, as the instruction (or its frame) has it. */
+enum cpu_transfer_kind {
+	TRANSFER_JUMP,
+	TRANSFER_CALL,
+	TRANSFER_RETURN,
+	TRANSFER_IRET,
+	TRANSFER_TASK, /* `sel`: the TSS, `eip`: where the old task will go on, `detail`: JMP, CALL, IRET, event */
+};
+struct cpu_transfer {
+	enum cpu_transfer_kind kind;
+	uint16_t sel;
+	uint32_t eip;
+	unsigned size;   /* operand size in bytes */
+	unsigned detail; /* RET: bytes released */
+};
+
 /*
  * What the processor needs of the machine around it. All are called on the
  * vCPU thread with the state in `struct cpu` complete. Linear accesses take
@@ -265,6 +291,9 @@ struct cpu_ops {
 	bool (*wrmsr)(struct cpu *, uint32_t index, uint64_t value);
 	/* Read guest physical memory: the PDPTEs that CR3 points at. */
 	void (*read_phys)(struct cpu *, gpa_t, void *, unsigned len);
+	/* For those who look on; both may be null. An event's delivery, or a transfer in protected mode, is about to be tried. */
+	void (*delivering)(struct cpu *, const struct cpu_delivery *);
+	void (*transferring)(struct cpu *, const struct cpu_transfer *);
 };
 
 /* ---- life cycle (cpu.c) ---- */
@@ -287,6 +316,10 @@ static inline bool cpu_stack32(const struct cpu *c) { return c->seg[S_SS].attr &
 static inline unsigned cpu_iopl(const struct cpu *c) { return (c->eflags >> 12) & 3; }
 /* ACC_USER when ordinary data accesses are made with user privilege. */
 static inline unsigned cpu_acc(const struct cpu *c) { return c->cpl == 3 ? ACC_USER : 0; }
+
+/* ---- for people (dump.c) ---- */
+enum { CPU_DUMP_FPU = 1, CPU_DUMP_A20_OFF = 2 };
+void cpu_dump(const struct cpu *, FILE *, unsigned flags);
 
 /* ---- exceptions (exception.c) ---- */
 

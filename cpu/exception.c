@@ -62,9 +62,20 @@ static enum outcome real_deliver(struct cpu *cpu, struct event *e)
 	return OUT_OK;
 }
 
+static void tell(struct cpu *cpu, const struct event *e)
+{
+	const struct cpu_delivery d = {e->kind, e->vector, e->has_error, e->error, e->eip};
+
+	if (cpu->ops->delivering)
+		cpu->ops->delivering(cpu, &d);
+}
+
 static enum outcome attempt(struct cpu *cpu, struct event *e)
 {
-	enum outcome o = cpu_protected(cpu) ? gate_deliver(cpu, e) : real_deliver(cpu, e);
+	enum outcome o;
+
+	tell(cpu, e);
+	o = cpu_protected(cpu) ? gate_deliver(cpu, e) : real_deliver(cpu, e);
 
 	/* The EXT bit: the program did not ask for this (SDM: "Error Code"). */
 	if (o == OUT_FAULT && e->kind != EVENT_SOFT && cpu->fault.vector >= EXC_TS &&

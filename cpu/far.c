@@ -7,6 +7,16 @@
  */
 #include "cpu/transfer.h"
 
+/* For those who look on. */
+void transfer_tell(struct cpu *cpu, enum cpu_transfer_kind kind, uint16_t sel, uint32_t eip, unsigned size,
+		   unsigned detail)
+{
+	const struct cpu_transfer t = {kind, sel, eip, size, detail};
+
+	if (cpu->ops->transferring)
+		cpu->ops->transferring(cpu, &t);
+}
+
 /* ---- code segments ---- */
 
 /*
@@ -190,6 +200,7 @@ static enum outcome far_protected(struct cpu *cpu, const struct insn *insn, uint
 	unsigned cpl = 0;
 	enum outcome o;
 
+	transfer_tell(cpu, call ? TRANSFER_CALL : TRANSFER_JUMP, sel, off, insn->opsize, 0);
 	if (selector_null(sel))
 		return cpu_raise_error(cpu, EXC_GP, 0);
 	o = desc_read(cpu, sel, EXC_GP, &d);
@@ -314,6 +325,7 @@ enum outcome cpu_far_return(struct cpu *cpu, const struct insn *insn, uint32_t r
 		return o;
 	if (real_addressing(cpu))
 		return return_real(cpu, &c, sel, eip, release_bytes);
+	transfer_tell(cpu, TRANSFER_RETURN, (uint16_t)sel, eip, insn->opsize, release_bytes);
 	o = return_code_check(cpu, (uint16_t)sel, &cs);
 	if (o != OUT_OK)
 		return o;

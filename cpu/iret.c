@@ -165,6 +165,7 @@ enum outcome op_iret(struct cpu *cpu, const struct insn *insn)
 		return o;
 	if (!protected_mode)
 		return iret_real(cpu, insn, &c, popped);
+	transfer_tell(cpu, TRANSFER_IRET, (uint16_t)popped[1], popped[0], insn->opsize, 0);
 	if (insn->opsize == 4 && (popped[2] & FL_VM) && cpu->cpl == 0)
 		return iret_to_vm86(cpu, &c, popped);
 	return iret_protected(cpu, insn, &c, popped);

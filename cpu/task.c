@@ -335,6 +335,7 @@ enum outcome task_switch(struct cpu *cpu, struct task_switch *t)
 	enum outcome o;
 
 	t->committed = false;
+	transfer_tell(cpu, TRANSFER_TASK, t->sel, t->eip, 0, t->reason);
 	o = new_descriptor(cpu, t, &d);
 	if (o != OUT_OK)
 		return o;

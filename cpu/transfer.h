@@ -238,4 +238,7 @@ enum {
 	F87D_INVTSC = 8,
 };
 
+/* Tell ops->transferring (far.c). */
+void transfer_tell(struct cpu *, enum cpu_transfer_kind, uint16_t sel, uint32_t eip, unsigned size, unsigned detail);
+
 #endif

@@ -46,6 +46,8 @@ struct io_ops {
 void machine_add_io(struct machine *, uint16_t base, unsigned count, const struct io_ops *, void *opaque);
 /* Called by the vCPU thread without the lock; unassigned ports read all ones. */
 uint32_t machine_in(struct machine *, uint16_t port, unsigned size);
+/* Is anything behind any byte of the access? */
+bool machine_port_assigned(const struct machine *, uint16_t port, unsigned size);
 void machine_out(struct machine *, uint16_t port, unsigned size, uint32_t value);
 
 /* ============ clock and timers (clock.c) ============ */

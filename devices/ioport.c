@@ -58,6 +58,11 @@ static bool unassigned(const struct machine *m, uint16_t port, unsigned size)
 	return true;
 }
 
+bool machine_port_assigned(const struct machine *m, uint16_t port, unsigned size)
+{
+	return !unassigned(m, port, size);
+}
+
 uint32_t machine_in(struct machine *m, uint16_t port, unsigned size)
 {
 	uint32_t value = 0;

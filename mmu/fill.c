@@ -232,6 +232,8 @@ static void commit(struct fill *f)
 		if (p == f->hi)
 			break;
 	}
+	log_line(LOG_MMU, "fill: space %u pages %05x-%05x gfn %llx %s%s", f->w->space, f->lo, f->hi,
+		 (unsigned long long)frame_of(f, f->lo), f->write ? "rw" : "ro", f->nowp ? " for CR0.WP=0" : "");
 	/* a writable mapping that cannot be found again must not exist */
 	if (f->write && !rmap_add(f->m, f->w, f->lo, f->hi - f->lo + 1, frame_of(f, f->lo)))
 		mmu_evict_all(f->m);
@@ -328,7 +330,7 @@ static bool fill_page(struct mmu *m, bool user, uint32_t va, bool write, const s
 	return true;
 }
 
-enum mmu_fill mmu_handle_fault(struct mmu *m, bool user, gva_t a, bool write)
+static enum mmu_fill handle(struct mmu *m, bool user, gva_t a, bool write)
 {
 	unsigned acc = (user ? ACC_USER : 0) | (write ? ACC_WRITE : 0);
 	uint32_t va = (uint32_t)a.v, error;
@@ -360,6 +362,23 @@ enum mmu_fill mmu_handle_fault(struct mmu *m, bool user, gva_t a, bool write)
 		return MMU_IO;
 	m->stats.hidden_faults++;
 	return MMU_FILLED;
+}
+
+enum mmu_fill mmu_handle_fault(struct mmu *m, bool user, gva_t a, bool write)
+{
+	static const char *const text[] = {
+		[MMU_FILLED] = "hidden fault, filled",
+		[MMU_TRUE_FAULT] = "true fault",
+		[MMU_IO] = "not mappable: device or nothing",
+		[MMU_CODE_WRITE] = "write to a page with code, or to ROM",
+		[MMU_EMULATE] = "not worth a mapping",
+		[MMU_USER_PAGE] = "user page, not for the supervisor window",
+	};
+	enum mmu_fill answer = handle(m, user, a, write);
+
+	log_line(LOG_MMU, "fault: %s %s %09llx: %s", user ? "user" : "supervisor", write ? "write" : "read",
+		 (unsigned long long)a.v, text[answer]);
+	return answer;
 }
 
 void mmu_refuse_user_fills(struct mmu *m, bool on)

@@ -23,6 +23,7 @@
 #ifndef RINGFENCE_MMU_INTERNAL_H
 #define RINGFENCE_MMU_INTERNAL_H
 
+#include "cpu/log.h"
 #include "mmu/mmu.h"
 
 /* ---- paging-structure entries (SDM: "32-Bit Paging", "PAE Paging") ---- */

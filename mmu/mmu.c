@@ -232,6 +232,7 @@ struct window *mmu_user_window(struct mmu *m)
 	w->cr3 = user_key(m);
 	w->last_use = ++m->clock;
 	m->user = w;
+	log_line(LOG_MMU, "window: space %u is that of cr3 %08llx", w->space, (unsigned long long)w->cr3);
 	return w;
 }
 

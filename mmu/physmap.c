@@ -221,6 +221,7 @@ void physmap_read(struct physmap *pm, gpa_t a, void *data, unsigned len)
 		} else {
 			n = 1; /* byte by byte: a region may start anywhere */
 			*out = 0xff;
+			log_line(LOG_GUEST_ERRORS, "Invalid read at addr 0x%llx", (unsigned long long)at);
 		}
 		out += n;
 		at += n;
@@ -262,6 +263,9 @@ void physmap_write(struct physmap *pm, gpa_t a, const void *data, unsigned len)
 			}
 		} else if (io) {
 			n = mmio_write(io, at, in, len);
+		} else {
+			log_line(LOG_GUEST_ERRORS, "Invalid write at addr 0x%llx, value 0x%02x",
+				 (unsigned long long)at, *in);
 		}
 		in += n;
 		at += n;

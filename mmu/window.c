@@ -105,6 +105,7 @@ bool window_protect(struct window *w, uint32_t page, uint32_t n, bool write)
 
 bool window_park(struct window *w, uint32_t page, uint32_t n)
 {
+	log_line(LOG_MMU, "park: space %u pages %05x-%05x", w->space, page, page + n - 1);
 	return mprotect(at(w, page), bytes(n), PROT_NONE) == 0;
 }
 
@@ -175,6 +176,7 @@ static bool map_nothing(const struct window *w, uint32_t page, uint32_t n)
 /* Mapping nothing over it keeps the addresses reserved. */
 void window_unmap(struct mmu *m, struct window *w, uint32_t page, uint32_t n)
 {
+	log_line(LOG_MMU, "drop: space %u pages %05x-%05x", w->space, page, page + n - 1);
 	/* splitting a mapping can fail for their number; replacing the whole window cannot */
 	if (map_nothing(w, page, n))
 		parked_forget(m, w, page, n);
@@ -207,6 +209,7 @@ static void forget_parked(struct mmu *m, struct window *w)
 
 void window_unmap_all(struct mmu *m, struct window *w)
 {
+	log_line(LOG_MMU, "drop: space %u everything", w->space);
 	map_nothing(w, 0, WINDOW_PAGES);
 	for (unsigned i = 0; i < ARRAY_LEN(w->used); i++)
 		for (uint64_t left = w->used[i]; left; left &= left - 1)

@@ -4,6 +4,7 @@
  */
 #include "monitor/log.h"
 #include "monitor/vm_internal.h"
+#include "translator/translator.h"
 
 static struct vm *vm_of(struct cpu *c)
 {
@@ -14,6 +15,8 @@ static uint32_t bus_in(struct cpu *c, uint16_t port, unsigned size)
 {
 	struct vm *vm = vm_of(c);
 	vm->ports_in++;
+	if (log_on(LOG_GUEST_ERRORS) && !machine_port_assigned(vm->machine, port, size))
+		log_line(LOG_GUEST_ERRORS, "Invalid read at port 0x%04x, size %u", port, size);
 	uint32_t value = machine_in(vm->machine, port, size);
 	log_line(LOG_IOPORT, "in  %04x.%u -> %0*x", port, size, (int)size * 2, value);
 	return value;
@@ -23,6 +26,8 @@ static void bus_out(struct cpu *c, uint16_t port, unsigned size, uint32_t value)
 {
 	struct vm *vm = vm_of(c);
 	vm->ports_out++;
+	if (log_on(LOG_GUEST_ERRORS) && !machine_port_assigned(vm->machine, port, size))
+		log_line(LOG_GUEST_ERRORS, "Invalid write at port 0x%04x, size %u, value 0x%x", port, size, value);
 	log_line(LOG_IOPORT, "out %04x.%u <- %0*x", port, size, (int)size * 2, value);
 	machine_out(vm->machine, port, size, value);
 }
@@ -64,6 +69,43 @@ static bool bus_wrmsr(struct cpu *c, uint32_t index, uint64_t value)
 	return false;
 }
 
+/* QEMU's format. A soft interrupt's EIP is the one behind it, which the stack gets. */
+static void bus_delivering(struct cpu *c, const struct cpu_delivery *d)
+{
+	static unsigned count;
+	struct vm *vm = vm_of(c);
+	if (vm_tc(vm) && d->kind != EVENT_SOFT)
+		tc_trace_delivery(vm_tc(vm), d);
+	FILE *f = log_begin(LOG_INT);
+	if (!f)
+		return;
+	fprintf(f, "%6u: v=%02x e=%04x i=%d cpl=%u IP=%04x:%08x pc=%08x SP=%04x:%08x", count++, d->vector,
+		d->error, d->kind == EVENT_SOFT, c->cpl, c->seg[S_CS].sel, d->eip,
+		(unsigned)c->seg[S_CS].base + d->eip, c->seg[S_SS].sel, (unsigned)c->gpr[R_ESP]);
+	if (d->vector == EXC_PF && d->kind == EVENT_EXCEPTION)
+		fprintf(f, " CR2=%08x\n", (unsigned)c->cr2);
+	else
+		fprintf(f, " EAX=%08x\n", (unsigned)c->gpr[R_EAX]);
+	cpu_dump(c, f, log_on(LOG_FPU) ? CPU_DUMP_FPU : 0);
+	log_end(f);
+}
+
+static void bus_transferring(struct cpu *c, const struct cpu_transfer *t)
+{
+	static const char *const task[] = {"jmp", "call", "iret", "event"};
+	static const char *const word[] = {"ljmp", "lcall", "lret", "iret"};
+	FILE *f = log_begin(LOG_PCALL);
+	if (!f)
+		return;
+	if (t->kind == TRANSFER_TASK)
+		fprintf(f, "switch_tss: sel=0x%04x by %s, old eip=%08x\n", t->sel, task[t->detail & 3], t->eip);
+	else
+		fprintf(f, "%s %04x:%08x s=%u addend=0x%x\n", word[t->kind], t->sel, t->eip, t->size / 2 - 1,
+			t->detail);
+	cpu_dump(c, f, 0);
+	log_end(f);
+}
+
 /* PAE's page-directory pointers are read by physical address. */
 static void bus_read_phys(struct cpu *c, gpa_t at, void *out, unsigned len)
 {
@@ -84,6 +126,8 @@ const struct cpu_ops vm_cpu_ops = {
 	.ferr = bus_ferr,
 	.rdmsr = bus_rdmsr,
 	.wrmsr = bus_wrmsr,
+	.delivering = bus_delivering,
+	.transferring = bus_transferring,
 };
 
 bool vm_interrupt_pending(void *opaque)
@@ -98,8 +142,7 @@ int vm_interrupt_ack(void *opaque)
 	int vector = machine_interrupt_ack(vm->machine);
 	if (vector >= 0) {
 		vm->interrupts++;
-		log_line(LOG_INT, "int %02x at %04x:%08x", vector, vm->cpu.seg[S_CS].sel,
-			 (unsigned)vm->cpu.rip);
+		log_line(LOG_INT, "Servicing hardware INT=0x%02x", vector);
 	}
 	return vector;
 }
@@ -116,6 +159,6 @@ bool vm_nmi_ack(void *opaque)
 	if (!machine_nmi_ack(vm->machine))
 		return false;
 	vm->nmis++;
-	log_line(LOG_INT, "nmi at %04x:%08x", vm->cpu.seg[S_CS].sel, (unsigned)vm->cpu.rip);
+	log_line(LOG_INT, "Servicing NMI");
 	return true;
 }

@@ -3,9 +3,11 @@
 #include "devices/chardev.h"
 #include "monitor/run_state.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <time.h>
 
 enum { INPUT_SIZE = 4096 };
 
@@ -140,13 +142,27 @@ static void accept_more(struct channel *c)
 	machine_unlock(c->vm->machine);
 }
 
-int channel_getc(struct channel *c)
+static bool nothing_new(const struct channel *c)
+{
+	return !c->quit && !c->reset && !c->focus && !c->count;
+}
+
+/* `until` null: for ever. */
+static int wait_event(struct channel *c, const struct timespec *until)
 {
 	int result;
-	bool was_full = false;
+	bool was_full = false, late = false;
 	pthread_mutex_lock(&c->lock);
-	while (!c->quit && !c->reset && !c->focus && !c->count)
-		pthread_cond_wait(&c->cond, &c->lock);
+	while (nothing_new(c) && !late) {
+		if (until)
+			late = pthread_cond_clockwait(&c->cond, &c->lock, CLOCK_MONOTONIC, until) == ETIMEDOUT;
+		else
+			pthread_cond_wait(&c->cond, &c->lock);
+	}
+	if (nothing_new(c)) {
+		pthread_mutex_unlock(&c->lock);
+		return CHANNEL_TIMEOUT;
+	}
 	if (c->quit) {
 		result = CHANNEL_QUIT;
 	} else if (c->reset) {
@@ -167,6 +183,21 @@ int channel_getc(struct channel *c)
 	if (tell)
 		accept_more(c);
 	return result;
+}
+
+int channel_getc(struct channel *c)
+{
+	return wait_event(c, NULL);
+}
+
+int channel_poll(struct channel *c, int ms)
+{
+	struct timespec until;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += ms * 1000000l;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	return wait_event(c, &until);
 }
 
 /* A peer that has come and not been seen yet gets nothing that was meant for the one before. */
@@ -196,6 +227,27 @@ void channel_write(struct channel *c, const char *text, size_t n)
 		n -= len;
 	}
 	machine_unlock(c->vm->machine);
+}
+
+size_t channel_offer(struct channel *c, const char *text, size_t n)
+{
+	size_t sent = 0;
+	machine_lock(c->vm->machine);
+	while (sent < n && !is_stale(c)) {
+		const char *end = memchr(text + sent, '\n', n - sent);
+		size_t len = end ? (size_t)(end - text) - sent : n - sent;
+		unsigned took = chardev_write(c->dev, (const uint8_t *)text + sent, (unsigned)len);
+		sent += took;
+		if (took < len)
+			break;
+		/* the line's end is forced: two bytes more than the limit do no harm, half of one would */
+		if (end) {
+			chardev_write_forced(c->dev, (const uint8_t *)"\r\n", 2);
+			sent++;
+		}
+	}
+	machine_unlock(c->vm->machine);
+	return sent;
 }
 
 void channel_wake(struct channel *c)

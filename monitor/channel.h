@@ -16,6 +16,7 @@ enum {
 	CHANNEL_RESET = -1, /* the first answer, and at each new peer: begin anew */
 	CHANNEL_QUIT = -2,  /* the VM has ended: return from `main` */
 	CHANNEL_FOCUS = -3, /* the user switched to us */
+	CHANNEL_TIMEOUT = -4, /* channel_poll only */
 };
 
 /* Null when there is no memory. The chardev stays the caller's. Before vm_start. */
@@ -29,6 +30,8 @@ void channel_free(struct channel *);
 /* ---- in the thread ---- */
 
 int channel_getc(struct channel *);
+/* The same within some milliseconds, else CHANNEL_TIMEOUT. */
+int channel_poll(struct channel *, int ms);
 /*
  * Have fn(ctx) called on the vCPU thread between two instructions and wait for it. False: the VM has ended, and
  * it was not called.
@@ -42,5 +45,7 @@ void channel_wait(struct channel *, atomic_bool *flag);
 /* Newlines become CR LF. What a peer does not take in time is kept up to 16 MiB. */
 void channel_write(struct channel *, const char *text, size_t n);
 void channel_wake(struct channel *);
+/* As much of it as a peer that reads has room for: returns how much was taken. Never more than 64 KiB wait. */
+size_t channel_offer(struct channel *, const char *text, size_t n);
 
 #endif

@@ -3,6 +3,7 @@
  * instruction looked at; see debug.h.
  */
 #include "monitor/debug.h"
+#include "monitor/log.h"
 #include "monitor/run_control.h"
 #include "monitor/vm_internal.h"
 
@@ -257,6 +258,8 @@ static bool debug_step(struct vm *vm)
 		debug_stopped(vm);
 		return false;
 	}
+	if (log_on(LOG_EXEC | LOG_CPU))
+		vm_log_step(vm);
 	if (step_watched(vm)) {
 		run_control_stop(vm, &vm->debug->info);
 		return false;

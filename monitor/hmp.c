@@ -122,9 +122,15 @@ static void run_line(struct hmp *h)
 
 void hmp_execute(struct vm *vm, const char *line, void (*print)(void *, const char *), void *ctx)
 {
+	hmp_execute_session(vm, line, print, ctx, NULL);
+}
+
+void hmp_execute_session(struct vm *vm, const char *line, void (*print)(void *, const char *), void *ctx,
+			 struct tc_trace **live)
+{
 	char *text = NULL;
 	size_t size = 0;
-	struct hmp h = {.vm = vm, .args = line, .out = open_memstream(&text, &size)};
+	struct hmp h = {.vm = vm, .args = line, .out = open_memstream(&text, &size), .live = live};
 	if (!h.out) {
 		print(ctx, "out of memory\n");
 		return;

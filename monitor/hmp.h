@@ -20,6 +20,11 @@ struct vm;
  */
 void hmp_execute(struct vm *, const char *line, void (*print)(void *, const char *), void *ctx);
 
+/* The same for a session that can go on printing: *live is what it shall print now (hmp_live.h), or null. */
+struct tc_trace;
+void hmp_execute_session(struct vm *, const char *line, void (*print)(void *, const char *), void *ctx,
+			 struct tc_trace **live);
+
 /* One line for people: where and why the guest stands still. vCPU thread. */
 void hmp_print_stop(struct vm *, void (*print)(void *, const char *), void *ctx);
 

@@ -168,4 +168,14 @@ void hmp_log(struct hmp *h)
 	}
 	h->vm->options.log_mask = mask;
 	log_set_mask(mask);
+	vm_log_changed(h->vm);
+}
+
+void hmp_logfile(struct hmp *h)
+{
+	char path[HMP_WORD_MAX], err[OPTIONS_ERROR_LEN];
+	if (!hmp_take_word(h, path, sizeof(path)) || !hmp_take_end(h))
+		return;
+	if (!log_reopen(path, err, sizeof(err)))
+		fprintf(h->out, "%s\n", err);
 }

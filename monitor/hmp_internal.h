@@ -20,6 +20,7 @@ struct hmp {
 	const char *args; /* what is left of the line */
 	const struct hmp_command *command;
 	bool info; /* the command is one of `info` */
+	struct tc_trace **live; /* where a session takes a live trace from; null: not in a session */
 };
 
 struct hmp_command {
@@ -52,6 +53,7 @@ struct hmp_command {
 	X("pmemsave", "addr size file", pmemsave,                                        \
 	  "save to disk physical memory dump starting at 'addr' of size 'size'")                   \
 	X("log", "item1[,...]|none", log, "activate logging of the specified items")            \
+	X("logfile", "filename", logfile, "output logs to 'filename'")                          \
 	X("sendkey", "keys [hold_ms]", sendkey,                                                 \
 	  "send keys to the VM (e.g. 'sendkey ctrl-alt-f1', default hold time=100 ms)")            \
 	X("nmi", "", nmi, "inject an NMI")                                                      \

@@ -3,6 +3,8 @@
 #include "monitor/run_state.h"
 #include "translator/translator.h"
 
+#include <string.h>
+
 void hmp_info_status(struct hmp *h)
 {
 	static const char *const text[] = {"running", "paused", "paused (shutdown)"};
@@ -156,6 +158,19 @@ static bool take_address(struct hmp *h, uint32_t *lin)
 	return address <= UINT32_MAX;
 }
 
+/* `tc trace live` is the session's business. */
+static bool is_live(const struct hmp *h, const struct tc_view *view)
+{
+	return h->live && !strcmp(view->name, "trace") && hmp_named("live", h->args, strcspn(h->args, " \t"));
+}
+
+static const char *open_live(struct hmp *h, struct tc *tc)
+{
+	const char *wrong;
+	*h->live = tc_trace_open(tc, h->args + strcspn(h->args, " \t"), &wrong);
+	return *h->live ? NULL : wrong;
+}
+
 void hmp_tc(struct hmp *h)
 {
 	char word[16];
@@ -173,7 +188,7 @@ void hmp_tc(struct hmp *h)
 		return;
 	if (!view->address)
 		hmp_more(h);
-	const char *error = view->run(tc, lin, h->args, h->out);
+	const char *error = is_live(h, view) ? open_live(h, tc) : view->run(tc, lin, h->args, h->out);
 	if (error)
 		hmp_fail(h, "%s", error);
 }

@@ -4,6 +4,7 @@
  */
 #include "monitor/channel.h"
 #include "monitor/hmp.h"
+#include "monitor/hmp_live.h"
 #include "monitor/line_edit.h"
 #include "monitor/monitors.h"
 #include "monitor/run_control.h"
@@ -19,6 +20,7 @@ struct hmp_session {
 	bool focus;    /* a mux slot: quiet until the user comes */
 	bool terminal; /* on our own terminal */
 	struct line_edit *edit;
+	struct tc_trace *live; /* to be printed now */
 	atomic_bool stepping, stopped;
 };
 
@@ -53,7 +55,7 @@ static void execute(void *ctx)
 	struct request *r = ctx;
 	struct hmp_session *s = r->session;
 	uint64_t before = run_control_steps(s->vm);
-	hmp_execute(s->vm, r->line, print, s);
+	hmp_execute_session(s->vm, r->line, print, s, &s->live);
 	uint64_t steps = run_control_steps(s->vm);
 	atomic_store(&s->stopped, false);
 	/* only for what this line began: a step out of HLT may take for ever */
@@ -93,6 +95,25 @@ static void follow_size(struct hmp_session *s)
 		line_edit_resize(s->edit, size.ws_col, size.ws_row);
 }
 
+/* One line, and what is typed while a live trace that it began is printed. Returns 0, CHANNEL_RESET or CHANNEL_QUIT. */
+static int carry_out(struct hmp_session *s, const char *line)
+{
+	char typed[HMP_LIVE_LINE];
+	struct request r = {s, line};
+	int why = 0;
+	do {
+		s->live = NULL;
+		if (!channel_run(s->channel, execute, &r))
+			return CHANNEL_QUIT;
+		wait_step(s);
+		r.line = typed;
+		typed[0] = '\0';
+		if (s->live)
+			why = hmp_live(s->channel, s->live, typed);
+	} while (!why && typed[0]);
+	return why;
+}
+
 /* Lines until the peer changes; false at the end of the VM. */
 static bool dialogue(struct hmp_session *s)
 {
@@ -105,10 +126,9 @@ static bool dialogue(struct hmp_session *s)
 			return true;
 		if (!line)
 			return false;
-		struct request r = {s, line};
-		if (!channel_run(s->channel, execute, &r))
-			return false;
-		wait_step(s);
+		why = carry_out(s, line);
+		if (why)
+			return why == CHANNEL_RESET;
 	}
 }
 

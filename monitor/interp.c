@@ -51,6 +51,20 @@ bool vm_take_event(struct vm *vm)
 	return false;
 }
 
+void vm_log_step(struct vm *vm)
+{
+	const struct cpu *c = &vm->cpu;
+	uint32_t pc = (uint32_t)(c->seg[S_CS].base + c->rip);
+	FILE *f = log_in_range(pc) ? log_begin(LOG_EXEC | LOG_CPU) : NULL;
+	if (!f)
+		return;
+	if (log_on(LOG_EXEC))
+		fprintf(f, "Trace 0: (nil) [%08x/%08x] interpreted\n", (unsigned)c->seg[S_CS].base, pc);
+	if (log_on(LOG_CPU))
+		cpu_dump(c, f, log_on(LOG_FPU) ? CPU_DUMP_FPU : 0);
+	log_end(f);
+}
+
 static enum run_exit interp_run(void *opaque)
 {
 	struct interp *in = opaque;
@@ -68,8 +82,8 @@ static enum run_exit interp_run(void *opaque)
 			return RUN_SHUTDOWN;
 		if (c->halted)
 			return RUN_HALT;
-		if (log_on(LOG_EXEC))
-			log_line(LOG_EXEC, "%04x:%08x", c->seg[S_CS].sel, (unsigned)c->rip);
+		if (log_on(LOG_EXEC | LOG_CPU))
+			vm_log_step(vm);
 		cpu_step(c);
 	}
 }

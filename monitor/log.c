@@ -1,12 +1,12 @@
-/* The log; see log.h. */
+/* The log's command line; see log.h. */
 #include "monitor/log.h"
 #include "monitor/keyval.h"
 
 #include <errno.h>
-#include <stdarg.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
-unsigned log_mask;
 static FILE *log_file;
 
 static const struct {
@@ -19,6 +19,8 @@ static const struct {
 
 static unsigned class_by_name(const char *word)
 {
+	if (!strcmp(word, "all"))
+		return ((1u << LOG_COUNT) - 1) & ~(unsigned)LOG_JSON;
 	for (unsigned i = 0; i < LOG_COUNT; i++) {
 		if (!strcmp(word, classes[i].word))
 			return 1u << i;
@@ -48,7 +50,7 @@ bool log_parse(const char *text, unsigned *mask, char *err, size_t errlen)
 
 void log_help(FILE *out)
 {
-	fputs("Log classes (-d a,b,...):\n", out);
+	fputs("Log classes (-d a,b,..., or all):\n", out);
 	for (unsigned i = 0; i < LOG_COUNT; i++)
 		fprintf(out, "  %-12s %s\n", classes[i].word, classes[i].text);
 }
@@ -58,49 +60,62 @@ const char *log_class_name(unsigned n)
 	return n < LOG_COUNT ? classes[n].word : NULL;
 }
 
-void log_set_mask(unsigned mask)
+bool log_parse_ranges(const char *text, struct log_range *r, unsigned *n, char *err, size_t errlen)
 {
-	__atomic_store_n(&log_mask, mask, __ATOMIC_RELAXED);
+	unsigned count = 0;
+	while (text) {
+		struct keyval kv;
+		if (!keyval_next(&text, &kv) || kv.value || count == LOG_MAX_RANGES ||
+		    !log_parse_range(kv.key, &r[count])) {
+			snprintf(err, errlen,
+				 "-dfilter: not a list of up to %d of START+LEN, START-LEN, FIRST..LAST",
+				 LOG_MAX_RANGES);
+			return false;
+		}
+		count++;
+	}
+	*n = count;
+	return true;
+}
+
+/* A stream that others may be about to write to stays: it only gets another descriptor. */
+static bool redirect(int fd)
+{
+	flockfile(log_file);
+	fflush(log_file);
+	bool done = dup3(fd, fileno(log_file), O_CLOEXEC) >= 0;
+	funlockfile(log_file);
+	close(fd);
+	return done;
+}
+
+bool log_reopen(const char *path, char *err, size_t errlen)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	if (fd >= 0 && log_file) {
+		if (redirect(fd))
+			return true;
+	} else if (fd >= 0 && (log_file = fdopen(fd, "w"))) {
+		log_set_stream(log_file);
+		return true;
+	}
+	snprintf(err, errlen, "-D: cannot write '%s': %s", path, strerror(errno));
+	return false;
 }
 
 bool log_open(unsigned mask, const char *path, char *err, size_t errlen)
 {
-	if (path) {
-		log_file = fopen(path, "we");
-		if (!log_file) {
-			snprintf(err, errlen, "-D: cannot write '%s': %s", path, strerror(errno));
-			return false;
-		}
-		setvbuf(log_file, NULL, _IOLBF, 0);
-	}
-	log_mask = mask;
+	if (path && !log_reopen(path, err, errlen))
+		return false;
+	log_set_mask(mask);
 	return true;
 }
 
 void log_close(void)
 {
+	log_set_mask(0);
+	log_set_stream(NULL);
 	if (log_file)
 		fclose(log_file);
 	log_file = NULL;
-	log_mask = 0;
-}
-
-FILE *log_stream(void)
-{
-	return log_file ? log_file : stderr;
-}
-
-void log_line(enum log_class c, const char *format, ...)
-{
-	if (!log_on(c))
-		return;
-	/* One locked stretch for each line, so that threads do not interleave. */
-	FILE *out = log_stream();
-	va_list ap;
-	va_start(ap, format);
-	flockfile(out);
-	vfprintf(out, format, ap);
-	fputc('\n', out);
-	funlockfile(out);
-	va_end(ap);
 }

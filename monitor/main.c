@@ -68,6 +68,7 @@ static void say_defaults(const struct options *o)
 static int run(const struct options *o)
 {
 	char err[OPTIONS_ERROR_LEN];
+	log_set_ranges(o->log_range, o->log_ranges);
 	if (!log_open(o->log_mask, o->log_file, err, sizeof(err)))
 		return fail(err);
 	struct vm *vm = vm_create(o, err, sizeof(err));

@@ -128,11 +128,6 @@ static enum options_result check_whole(struct option_context *c)
 	if (!o->kernel && (o->initrd || o->append))
 		return option_error(c, "-%s needs a kernel to go to: add -kernel FILE",
 				    o->initrd ? "initrd" : "append");
-	if (o->log_file && !o->log_mask)
-		return option_error(c,
-				    "-D has nothing to write: add -d CLASS (-d help lists them)");
-	if (o->accel.kind != ACCEL_INTERP && (o->log_mask & LOG_EXEC))
-		return option_error(c, "-d exec works with -accel interp only");
 	return OPTIONS_RUN;
 }
 

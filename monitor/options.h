@@ -9,6 +9,7 @@
 #define RINGFENCE_MONITOR_OPTIONS_H
 
 #include "cpu/cpu.h"
+#include "cpu/log.h"
 #include "devices/devices.h"
 
 #include <stdio.h>
@@ -54,6 +55,8 @@ struct options {
 	const char *pidfile;
 	unsigned log_mask; /* LOG_* */
 	const char *log_file;
+	struct log_range log_range[LOG_MAX_RANGES]; /* -dfilter */
+	unsigned log_ranges;
 };
 
 enum options_result {

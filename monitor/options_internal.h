@@ -55,6 +55,8 @@ struct option_context {
 	X("pidfile", "FILE", pidfile, "write the process id to FILE while running")                \
 	X("d", "CLASS,...", log_classes, "log; -d help lists the classes")                         \
 	X("D", "FILE", log_file, "write the log to FILE instead of stderr")                        \
+	X("dfilter", "RANGE[,RANGE...]", log_filter,                                               \
+	  "log only blocks at START+LEN, START-LEN or FIRST..LAST (-d in_asm,op,out_asm,exec,cpu)") \
 	X("S", NULL, start_paused, "do not start the guest: a debugger or the monitor does")       \
 	X("gdb", "DEV", gdb, "gdb server: tcp:[HOST]:PORT, unix:PATH, none")                       \
 	X("s", NULL, gdb_default, "the same as -gdb tcp::1234")                                    \

@@ -150,6 +150,14 @@ enum options_result option_set_log_file(struct option_context *c, const char *ar
 	return set_string(c, &c->o->log_file, arg, "the file name");
 }
 
+enum options_result option_set_log_filter(struct option_context *c, const char *arg)
+{
+	char why[OPTIONS_ERROR_LEN];
+	if (!log_parse_ranges(arg, c->o->log_range, &c->o->log_ranges, why, sizeof(why)))
+		return option_error(c, "%s", why);
+	return OPTIONS_RUN;
+}
+
 enum options_result option_set_start_paused(struct option_context *c, const char *arg)
 {
 	c->o->start_paused = true;

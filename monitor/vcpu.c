@@ -52,22 +52,14 @@ static void wait_halted(struct vm *vm)
 static void log_cpu(const struct vm *vm, const char *why)
 {
 	const struct cpu *c = &vm->cpu;
-	if (!log_on(LOG_CPU_RESET))
+	FILE *f = log_begin(LOG_CPU_RESET);
+	if (!f)
 		return;
-	log_line(LOG_CPU_RESET, "%s at %04x:%08x (cs base %08x) eflags %08x cpl %u", why,
-		 c->seg[S_CS].sel, (unsigned)c->rip, (unsigned)c->seg[S_CS].base, c->eflags,
-		 c->cpl);
-	log_line(LOG_CPU_RESET,
-		 "  eax %08x ecx %08x edx %08x ebx %08x esp %08x ebp %08x esi %08x edi %08x",
-		 (unsigned)c->gpr[0], (unsigned)c->gpr[1], (unsigned)c->gpr[2], (unsigned)c->gpr[3],
-		 (unsigned)c->gpr[4], (unsigned)c->gpr[5], (unsigned)c->gpr[6],
-		 (unsigned)c->gpr[7]);
-	log_line(LOG_CPU_RESET,
-		 "  cr0 %08x cr2 %08x cr3 %08x cr4 %08x idt %08x+%04x gdt %08x+%04x tr %04x",
-		 c->cr0, (unsigned)c->cr2, (unsigned)c->cr3, c->cr4, (unsigned)c->idtr.base,
-		 c->idtr.limit, (unsigned)c->gdtr.base, c->gdtr.limit, c->seg[S_TR].sel);
-	log_line(LOG_CPU_RESET, "  last exception: vector %u error %x cr2 %08x", c->fault.vector,
-		 c->fault.error, (unsigned)c->fault.cr2);
+	fprintf(f, "CPU Reset (CPU 0): %s\n", why);
+	cpu_dump(c, f, CPU_DUMP_FPU);
+	fprintf(f, "last exception: vector %u error %x CR2=%08x\n", c->fault.vector, c->fault.error,
+		(unsigned)c->fault.cr2);
+	log_end(f);
 }
 
 /* Power-on state everywhere, and the kernel loaded afresh. Also the first start. */
@@ -148,6 +140,8 @@ static void run(struct vm *vm)
 			break;
 		case RUN_SHUTDOWN:
 			log_cpu(vm, "triple fault");
+			log_line(LOG_GUEST_ERRORS, "Triple fault at %04x:%08x", vm->cpu.seg[S_CS].sel,
+				 (unsigned)vm->cpu.rip);
 			vm_request(vm, REQUEST_RESET, 0);
 			break;
 		case RUN_ERROR:

@@ -5,6 +5,7 @@
 #include "monitor/monitors.h"
 #include "monitor/run_control.h"
 #include "monitor/vm_internal.h"
+#include "translator/translator.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -18,6 +19,12 @@
 struct tc *vm_tc(const struct vm *vm)
 {
 	return vm->accel == &accel_dbt ? vm->accel_state : NULL;
+}
+
+void vm_log_changed(struct vm *vm)
+{
+	if (vm_tc(vm))
+		tc_log_changed(vm_tc(vm));
 }
 
 /* The first reason to quit gives the exit status. */

@@ -106,6 +106,11 @@ bool vm_nmi_ack(void *vm);
 bool console_open(struct vm *, char *err, size_t errlen);
 void console_close(struct vm *);
 
+/* vm.c: the log's classes have changed; vCPU thread, outside of `run` */
+void vm_log_changed(struct vm *);
+/* -d exec and cpu for who interprets: an instruction is about to be executed. */
+void vm_log_step(struct vm *);
+
 /* vm.c: the translation cache; null with -accel interp */
 struct tc *vm_tc(const struct vm *);
 

@@ -7,7 +7,6 @@
 static void deliver(struct tc *tc)
 {
 	tc->stats.exceptions++;
-	history_note(tc->history, HISTORY_FAULT, (uint32_t)tc->cpu->rip, tc->mode, tc->cpu->fault.vector);
 	cpu_deliver_fault(tc->cpu);
 }
 

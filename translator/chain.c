@@ -39,7 +39,7 @@ void chain_link(struct tc *tc, uint32_t exit, ccf_id to)
 	struct ccf *from = ccf_of(tc, exit_ccf(exit)), *target = ccf_of(tc, to);
 	struct ccf_exit *x = &from->exit[exit_index(exit)];
 
-	if (from->state != CCF_LIVE || target->state != CCF_LIVE || from->mode != target->mode ||
+	if (tc->unchained || from->state != CCF_LIVE || target->state != CCF_LIVE || from->mode != target->mode ||
 	    x->to || x->target != target->lin)
 		return;
 	if (!may_chain(from, target)) {

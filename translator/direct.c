@@ -225,6 +225,8 @@ static bool offer_data(struct direct *d, struct host_world *h, uint32_t lin, boo
 		;
 	for (hi = page; hi < v.last && !world_page(h->w, hi + 1); hi++)
 		;
+	history_note(d->tc->history, HISTORY_WORLD_MAP, lo << PAGE_SHIFT, d->tc->mode,
+		     (hi - lo + 1) | (uint64_t)want << 32);
 	world_map(h->w, lo, hi - lo + 1, v.file + ((uint64_t)(lo - v.first) << PAGE_SHIFT), want);
 	return true;
 }
@@ -237,6 +239,7 @@ static bool data_fault(struct direct *d, struct host_world *h, uint32_t lin, boo
 		return true;
 	if (mmu_handle_fault(d->tc->mmu, true, gva(lin), write) != MMU_FILLED)
 		return false;
+	history_note(d->tc->history, HISTORY_HIDDEN, (uint32_t)d->tc->cpu->rip, d->tc->mode, lin);
 	gear_fault(d->tc);
 	return offer_data(d, h, lin, write);
 }
@@ -320,6 +323,7 @@ static void lost(struct direct *d, struct host_world *h)
 			(unsigned)tc->cpu->rip);
 	d->warned = true;
 	tc->stats.world_deaths++;
+	history_note(tc->history, HISTORY_WORLD_LOST, (uint32_t)tc->cpu->rip, tc->mode, h->space);
 	if (++tc->direct_gear[h->space].deaths >= DEATHS_MAX)
 		tc->direct_gear[h->space].banned = true;
 	discard(d, h);
@@ -344,13 +348,15 @@ static bool possible(const struct tc *tc)
 
 static enum world_stop enter(struct direct *d, struct host_world *h, struct world_exit *x)
 {
-	struct cpu *c = d->tc->cpu;
+	struct tc *tc = d->tc;
+	struct cpu *c = tc->cpu;
 	struct world_registers r = {.eip = (uint32_t)c->rip, .eflags = c->eflags, .fs = &c->seg[S_FS],
 				    .gs = &c->seg[S_GS]};
 	enum world_stop stop;
 
 	for (unsigned i = 0; i < 8; i++)
 		r.gpr[i] = (uint32_t)c->gpr[i];
+	history_note(tc->history, HISTORY_WORLD_ENTER, r.eip, tc->mode, h->space);
 	d->running = h->w;
 	stop = world_run(h->w, &r, &c->fx, x, &d->tc->x.kick);
 	d->running = NULL;
@@ -358,7 +364,9 @@ static enum world_stop enter(struct direct *d, struct host_world *h, struct worl
 		c->gpr[i] = r.gpr[i];
 	c->rip = r.eip;
 	c->eflags = r.eflags;
-	d->tc->stats.world_entries++;
+	tc->stats.world_entries++;
+	history_note(tc->history, HISTORY_WORLD_LEAVE, r.eip, tc->mode,
+		     HISTORY_LEAVE(stop, x->signal, x->trap, (uint32_t)x->address));
 	return stop;
 }
 

@@ -213,6 +213,8 @@ bool direct_offer_code(struct direct *d, struct host_world *h, uint32_t lin)
 	check_page_before(d, h, page, gfn);
 	make_exec_room(h);
 	h->exec[h->execs++] = (struct exec_page){page, gfn};
+	history_note(d->tc->history, HISTORY_WORLD_MAP, page << PAGE_SHIFT, d->tc->mode,
+		     1 | (uint64_t)(WORLD_READ | WORLD_EXEC) << 32);
 	world_map(h->w, page, 1, v.file, WORLD_READ | WORLD_EXEC);
 	return true;
 }

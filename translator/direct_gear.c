@@ -20,7 +20,7 @@ bool direct_gear(const struct tc *tc, unsigned space)
 {
 	const struct direct_gear *g = &tc->direct_gear[space];
 
-	if (!tc->direct || tc->breakpoints || g->banned)
+	if (!tc->direct || tc->breakpoints || tc->unchained || g->banned)
 		return false;
 	return tc->config.direct == TC_DIRECT_ON || (g->on && has_window(tc, space));
 }
@@ -36,6 +36,7 @@ void direct_tick(struct tc *tc, unsigned space)
 	g->ticks = g->exits = 0;
 	g->audit_ns = 0;
 	tc->stats.direct_promotions++;
+	history_note(tc->history, HISTORY_GEAR, space, MODE_USER, 2);
 }
 
 void direct_demote(struct tc *tc, unsigned space)
@@ -49,6 +50,7 @@ void direct_demote(struct tc *tc, unsigned space)
 	if (g->patience < MAX_PATIENCE)
 		g->patience++;
 	tc->stats.direct_demotions++;
+	history_note(tc->history, HISTORY_GEAR, space, MODE_USER, 1);
 }
 
 void direct_gear_reset(struct tc *tc, unsigned space)

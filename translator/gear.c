@@ -37,7 +37,7 @@ static void promote(struct tc *tc, struct gear *g)
 {
 	shift(g, true);
 	tc->stats.promotions++;
-	history_note(tc->history, HISTORY_GEAR, (uint32_t)(g - tc->gear), 0, 1);
+	history_note(tc->history, HISTORY_GEAR, (uint32_t)(g - tc->gear), MODE_USER, 1);
 }
 
 static uint32_t mode_bit(const struct tc *tc, unsigned space)
@@ -103,7 +103,7 @@ void gear_fault(struct tc *tc)
 	if (g->patience < MAX_PATIENCE)
 		g->patience++;
 	tc->stats.demotions++;
-	history_note(tc->history, HISTORY_GEAR, (uint32_t)(g - tc->gear), 0, 0);
+	history_note(tc->history, HISTORY_GEAR, (uint32_t)(g - tc->gear), MODE_USER, 0);
 }
 
 void gear_reset(struct tc *tc, unsigned space)

@@ -120,7 +120,7 @@ static void use(struct tc *tc, struct ibtc *t)
 		tc->ibtc_last[!!(t->mode & MODE_USER)] = t;
 		t->used_at = ++tc->clock;
 	}
-	tc->x.ibtc = t && !tc->config.lockstep ? t->slot : tc->ibtc_miss;
+	tc->x.ibtc = t && !tc->unchained ? t->slot : tc->ibtc_miss;
 }
 
 bool ibtc_select_known(struct tc *tc, unsigned space, uint32_t mode)

@@ -244,6 +244,7 @@ struct tc {
 	bool lookup_possible;
 	bool fsgsbase;
 	bool lean;              /* may the lean path be taken? */
+	bool unchained;         /* every block comes by the dispatcher: lockstep, or the log wants to see it */
 	uint32_t last_exit;     /* direct exit just taken, to be chained; 0: none */
 	bool changed;           /* CCFs were dropped: a callout may not return into the TC */
 	ccf_id interrupted;     /* CCF whose exits a kick has pointed at their stubs; 0: none */

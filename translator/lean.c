@@ -77,7 +77,13 @@ uint64_t lean_exit(struct tcx *x)
 		tc->cpu->rip = ccf_of(tc, exit_ccf(exit))->exit[exit_index(exit)].target;
 	}
 	to = proceed(tc, exit);
-	return to == LEAN_LEAVE ? LEAN_NO : to;
+	if (to == LEAN_LEAVE)
+		return LEAN_NO;
+	if (exit)
+		history_note(tc->history, HISTORY_EXIT, (uint32_t)tc->cpu->rip, tc->mode, ccf_of(tc, exit_ccf(exit))->lin);
+	else
+		history_note(tc->history, HISTORY_MISS, (uint32_t)tc->cpu->rip, tc->mode, 0);
+	return to;
 }
 
 /* After a system instruction: the mode may be another. */

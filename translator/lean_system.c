@@ -378,12 +378,15 @@ static uint64_t (*const operation[LEAN_OPS])(struct tc *, unsigned) = {
 uint64_t lean_system(struct tcx *x)
 {
 	struct tc *tc = x->tc;
+	uint32_t eip = (uint32_t)tc->cpu->rip, mode = tc->mode, next = x->arg;
 	uint64_t to;
 
 	if (!tc->lean)
 		return LEAN_NO;
 	to = operation[LEAN_OP(x->op)](tc, x->op);
-	if (to != LEAN_NO)
-		tc->stats.lean_system++;
+	if (to == LEAN_NO)
+		return to;
+	tc->stats.lean_system++;
+	history_note(tc->history, HISTORY_CALLOUT, eip, mode, next | (LEAN_OP(x->op) + 1ull) << 32);
 	return to;
 }

@@ -9,6 +9,7 @@
 #include "translator/counts.h"
 #include "translator/direct.h"
 #include "translator/lockstep.h"
+#include "translator/translog.h"
 #include "translator/tu.h"
 
 #include <stdio.h>
@@ -73,7 +74,6 @@ struct tc *tc_create(const struct tc_config *config, struct cpu *cpu, struct mmu
 	tc->x.fx = &cpu->fx;
 	tc->x.tc = tc;
 	tc->lookup_possible = xl_lookup_possible();
-	tc->lean = !tc->config.lockstep;
 	window_init(tc);
 	set_stubs(&tc->x);
 	decode_init();
@@ -81,6 +81,7 @@ struct tc *tc_create(const struct tc_config *config, struct cpu *cpu, struct mmu
 		tc_destroy(tc);
 		return NULL;
 	}
+	tc_log_changed(tc);
 	return tc;
 }
 
@@ -200,6 +201,13 @@ static void back_from_tc(struct tc *tc)
 	tc->last_exit = 0;
 }
 
+static void note_exit(struct tc *tc, uint32_t exit)
+{
+	const struct ccf *from = ccf_of(tc, exit_ccf(exit));
+
+	history_note(tc->history, HISTORY_EXIT, from->exit[exit_index(exit)].target, tc->mode, from->lin);
+}
+
 /* Act on why translated code came back. True: enter again at x->target. */
 static bool after_leave(struct tc *tc)
 {
@@ -207,6 +215,7 @@ static bool after_leave(struct tc *tc)
 	switch (tc->x.reason) {
 	case LEAVE_EXIT:
 		tc->last_exit = tc->x.arg;
+		note_exit(tc, tc->x.arg);
 		tc->cpu->rip = ccf_of(tc, exit_ccf(tc->x.arg))->exit[exit_index(tc->x.arg)].target;
 		return false;
 	case LEAVE_MISS:
@@ -249,6 +258,8 @@ static void dispatch(struct tc *tc)
 	tc->mode = gear_mode(tc, tc->mode, mmu_space(tc->mmu, tc->mode & MODE_USER));
 	if (must_step(tc)) {
 		tc->last_exit = 0;
+		if (log_on(LOG_EXEC | LOG_CPU))
+			translog_step(tc);
 		cpu_step(tc->cpu);
 		tc->stats.interpreted++;
 		return;
@@ -263,6 +274,8 @@ static void dispatch(struct tc *tc)
 	}
 	if (tc->last_exit)
 		chain_link(tc, tc->last_exit, id);
+	if (log_on(LOG_EXEC | LOG_CPU))
+		translog_block(tc, id);
 	if (tc->lockstep)
 		tc->failed |= !run_ccf_in_lockstep(tc, id);
 	else

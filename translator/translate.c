@@ -6,7 +6,7 @@
  * write-protects its source; it does not fail.
  */
 #include "translator/counts.h"
-#include "translator/tu.h"
+#include "translator/translog.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -271,6 +271,8 @@ static ccf_id publish(struct tu *u)
 	cache_write(tc, u->id, off, u->code, u->e.len);
 	cache_write(tc, u->id, c->map, u->map, map_bytes);
 	ccf_insert(tc, u->id);
+	if (log_on(LOG_IN_ASM | LOG_OP | LOG_OUT_ASM))
+		translog_unit(u);
 	tc->stats.translations++;
 	tc->history->sample[u->id] = 0;
 	counts_clear(tc, u->id);

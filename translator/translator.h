@@ -85,6 +85,32 @@ void tc_view_callouts(struct tc *, FILE *);
 void tc_view_gears(struct tc *, FILE *);
 void tc_view_worlds(struct tc *, FILE *);
 
+/* ---- live events (trace.c): `tc trace live` ---- */
+struct tc_trace;
+/* `args`: [EVENT,...] [addr=RANGE] [mode=user|kernel] [limit=N]. Null with what is wrong. vCPU thread, outside of tc_run. */
+struct tc_trace *tc_trace_open(struct tc *, const char *args, const char **wrong);
+/* The same thread, or any when that one has ended. */
+void tc_trace_close(struct tc_trace *);
+/* All that are open end; how many there are. vCPU thread, outside of tc_run. */
+unsigned tc_trace_stop(struct tc *);
+/*
+ * One reading thread: what has happened since the last call, at most `max` lines; returns how many. The guest never
+ * waits: who is too late is told how much was lost.
+ */
+unsigned tc_trace_read(struct tc_trace *, FILE *, unsigned max);
+/* Stopped, or the limit is reached. */
+bool tc_trace_ended(const struct tc_trace *);
+/* The sums, at the end. */
+void tc_trace_print_end(struct tc_trace *, FILE *);
+/* An exception or interrupt is about to be delivered. vCPU thread. */
+void tc_trace_delivery(struct tc *, const struct cpu_delivery *);
+
+/*
+ * The log's classes have changed (cpu/log.h): those that want to see each block take chaining and the lean path away, and
+ * give them back. vCPU thread, outside of tc_run.
+ */
+void tc_log_changed(struct tc *);
+
 /* ---- statistics ---- */
 #define TC_STATS(X) \
 	X(translations, "blocks translated") \

@@ -19,8 +19,9 @@ static const struct tc_view views[] = {
 	{"why", true, "ADDR", "what became of the code at ADDR: translations, forms, writes, gear", view_why},
 	{"graph", true, "ADDR", "the chains around ADDR as a Graphviz graph", view_graph},
 	{"verify", false, "", "run the verifier over everything in the cache", view_verify},
-	{"trace", false, "on|off [EVENT,...] | [show] [N]",
-	 "record events of every day too; list the last N (default 20)", view_trace},
+	{"trace", false, "on|off [EVENT,...] | [show] [N] [FILTER] | live [FILTER] | stop",
+	 "record events of every day too; list the last N (default 20), or print them as they happen until Enter; "
+	 "FILTER: [EVENT,...] [addr=FIRST..LAST|START+LEN] [mode=user|kernel] [limit=N]", view_trace},
 	{"counts", false, "[on|off]", "count how often each unit is executed; a change empties the cache", view_counts},
 };
 

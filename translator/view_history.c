@@ -1,36 +1,10 @@
 /* Views of what happened: `tc why`, `tc trace`. */
 #include "translator/counts.h"
+#include "translator/trace.h"
 #include "translator/view.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-static const struct {
-	const char *word, *text;
-	bool always;
-} kinds[HISTORY_KINDS] = {
-#define X(id, word, always, text) {#word, text, always},
-	HISTORY_EVENTS(X)
-#undef X
-};
-
-static uint32_t always_mask(void)
-{
-	uint32_t mask = 0;
-
-	for (unsigned i = 0; i < HISTORY_KINDS; i++)
-		mask |= kinds[i].always ? 1u << i : 0;
-	return mask;
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 struct history *history_create(uint32_t ccfs)
 {
@@ -42,10 +16,10 @@ struct history *history_create(uint32_t ccfs)
 	}
 	if (!h)
 		return NULL;
-	h->mask = always_mask();
+	trace_update_mask(h);
 	h->write = ~0ull;
 	h->start = __builtin_ia32_rdtsc();
-	h->start_ns = now_ns();
+	h->start_ns = trace_now_ns();
 	return h;
 }
 
@@ -56,116 +30,64 @@ void history_destroy(struct history *h)
 	free(h);
 }
 
-/* Seconds since the cache was made, from TSC ticks. */
-static double seconds(const struct history *h, uint64_t tsc)
-{
-	double ticks = (double)(__builtin_ia32_rdtsc() - h->start), ns = (double)(now_ns() - h->start_ns);
-
-	return ticks > 0 ? (double)(tsc - h->start) * (ns / ticks) / 1e9 : 0;
-}
-
-static void print_event(const struct history *h, const struct history_event *e, FILE *f)
-{
-	fprintf(f, "%12.6f  %-10s  %08x  ", seconds(h, e->tsc), kinds[e->kind].word, e->lin);
-	switch ((enum history_kind)e->kind) {
-	case HISTORY_TRANSLATE:
-		fprintf(f, "%llu instructions, for ", (unsigned long long)e->arg);
-		view_print_mode(f, e->mode);
-		fprintf(f, " (mode %x)", e->mode);
-		break;
-	case HISTORY_DROP:
-		if (e->arg == ~0ull)
-			fputs("its form or its source was wrong", f);
-		else
-			fprintf(f, "by a write to gpa %llx", (unsigned long long)e->arg);
-		break;
-	case HISTORY_FORM:
-		fputs(e->arg == FORM_LOOKUP ? "met a user page: by look-up from now on"
-					    : "met device memory: by callout from now on",
-		      f);
-		break;
-	case HISTORY_GEAR:
-		fprintf(f, "space %u: user code reaches memory %s", e->lin,
-			e->arg ? "through its window" : "by look-up");
-		break;
-	case HISTORY_EVICT:
-		fputs("its place in the cache was needed", f);
-		break;
-	default:
-		fprintf(f, "%llx", (unsigned long long)e->arg);
-		break;
-	}
-	fputc('\n', f);
-}
-
-static uint64_t oldest(const struct history *h)
-{
-	return h->count > HISTORY_SIZE ? h->count - HISTORY_SIZE : 0;
-}
-
 /* ---- tc trace ---- */
-
-static bool parse_kinds(const char *text, uint32_t *mask)
-{
-	*mask = 0;
-	while (*text) {
-		size_t len = strcspn(text, ", \t");
-		unsigned i;
-
-		for (i = 0; i < HISTORY_KINDS; i++)
-			if (strlen(kinds[i].word) == len && !memcmp(kinds[i].word, text, len))
-				break;
-		if (i == HISTORY_KINDS)
-			return false;
-		*mask |= 1u << i;
-		text += len;
-		text += strspn(text, ", \t");
-	}
-	return true;
-}
 
 static const char *switch_trace(struct history *h, bool on, const char *args, FILE *f)
 {
-	uint32_t mask;
+	struct trace_filter t;
+	const char *wrong = trace_parse(args, &t);
 
-	if (!parse_kinds(args, &mask))
-		return "events: translate, revive, invalidate, evict, form, gear, chain, miss, callout, hidden, fault";
-	if (!mask)
-		mask = (1u << HISTORY_KINDS) - 1;
-	h->mask = on ? h->mask | mask : (h->mask & ~mask) | always_mask();
+	if (wrong)
+		return wrong;
+	if (!t.everywhere || t.mode || t.limit)
+		return "what is recorded can be chosen by events only: filter when it is shown";
+	h->on = on ? h->on | t.kinds : h->on & ~t.kinds;
+	trace_update_mask(h);
 	fputs("recorded:", f);
 	for (unsigned i = 0; i < HISTORY_KINDS; i++)
 		if (h->mask >> i & 1)
-			fprintf(f, " %s", kinds[i].word);
+			fprintf(f, " %s", trace_word(i));
 	fputc('\n', f);
 	return NULL;
+}
+
+/* The last `limit` of those wanted: found from the end, printed forwards. */
+static void show_trace(const struct history *h, const struct trace_filter *t, FILE *f)
+{
+	uint64_t oldest = history_oldest(h), from = h->count, left = t->limit ? t->limit : 20;
+
+	while (from > oldest && left)
+		left -= trace_wants(t, &h->event[--from % HISTORY_SIZE]);
+	fprintf(f, "%llu events recorded\n", (unsigned long long)h->count);
+	for (; from < h->count; from++)
+		if (trace_wants(t, &h->event[from % HISTORY_SIZE]))
+			trace_print(h, &h->event[from % HISTORY_SIZE], f);
+}
+
+static bool is_word(const char *text, size_t len, const char *word)
+{
+	return strlen(word) == len && !memcmp(text, word, len);
 }
 
 const char *view_trace(struct tc *tc, uint32_t lin, const char *args, FILE *f)
 {
 	struct history *h = tc->history;
 	size_t len = strcspn(args, " \t");
-	const char *rest = args + len + strspn(args + len, " \t");
-	unsigned long n = 20;
-	char *end;
+	const char *rest = args + len + strspn(args + len, " \t"), *wrong;
+	struct trace_filter t;
 
-	if (len == 2 && !memcmp(args, "on", 2))
-		return switch_trace(h, true, rest, f);
-	if (len == 3 && !memcmp(args, "off", 3))
-		return switch_trace(h, false, rest, f);
-	if (len == 4 && !memcmp(args, "show", 4))
-		args = rest;
-	if (*args) {
-		n = strtoul(args, &end, 0);
-		if (*end)
-			return "on, off, or how many events to show";
+	if (is_word(args, len, "on") || is_word(args, len, "off"))
+		return switch_trace(h, len == 2, rest, f);
+	if (is_word(args, len, "live"))
+		return "live events need a session of the monitor: here use on, and show";
+	if (is_word(args, len, "stop")) {
+		fprintf(f, "%u live traces stopped\n", tc_trace_stop(tc));
+		return NULL;
 	}
-	fprintf(f, "%llu events recorded\n", (unsigned long long)h->count);
-	if (n > h->count - oldest(h))
-		n = h->count - oldest(h);
-	for (uint64_t i = h->count - n; i < h->count; i++)
-		print_event(h, &h->event[i % HISTORY_SIZE], f);
-	return NULL;
+	wrong = trace_parse(is_word(args, len, "show") ? rest : args, &t);
+	if (!wrong)
+		show_trace(h, &t, f);
+	return wrong;
 }
 
 /* ---- tc why ---- */
@@ -233,16 +155,16 @@ const char *view_why(struct tc *tc, uint32_t lin, const char *args, FILE *f)
 	for (ccf_id id = 1; id < tc->ccf_top; id++)
 		if (view_covers(ccf_of(tc, id), lin) && ccf_of(tc, id)->lin < from)
 			from = ccf_of(tc, id)->lin;
-	for (uint64_t i = oldest(h); i < h->count; i++) {
+	for (uint64_t i = history_oldest(h); i < h->count; i++) {
 		const struct history_event *e = &h->event[i % HISTORY_SIZE];
 
 		if (e->kind == HISTORY_GEAR || e->lin < from || e->lin > lin)
 			continue;
-		print_event(h, e, f);
+		trace_print(h, e, f);
 		shown++;
 	}
 	if (!shown)
 		fprintf(f, "  nothing of it among the last %llu events\n",
-			(unsigned long long)(h->count - oldest(h)));
+			(unsigned long long)(h->count - history_oldest(h)));
 	return NULL;
 }

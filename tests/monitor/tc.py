@@ -3,7 +3,7 @@
 import re
 import time
 
-from harness import Checks, Vm
+from harness import Checks, Vm, strip
 
 check = Checks()
 REASONS = ("ident", "window access", "stack, through the window", "exit", "chain: to CCF", "indirect", "callout: ", "look-up")
@@ -72,8 +72,8 @@ def graphs(m, addresses):
 
 
 def traces(m):
-    check.matches("default events", r"^recorded: translate revive invalidate evict form gear$", m.command("tc trace off"))
-    check.matches("on", r"^recorded: .*chain .*hidden fault$", m.command("tc trace on"))
+    check.matches("default events", r"^recorded: translate revive invalidate evict form gear world-lost$", m.command("tc trace off"))
+    check.matches("on", r"^recorded: .*chain exit .*hidden fault interrupt .*world-lost$", m.command("tc trace on"))
     m.command("cont")
     time.sleep(0.3)
     m.command("stop")
@@ -87,7 +87,84 @@ def traces(m):
     m.command("tc trace off")
 
 
-vm = Vm()
+def lines_of(text):
+    return re.findall(r"^ +\d+\.\d{6}  (\S+) +([0-9a-f]{8})", text, re.M)
+
+
+def filters(m):
+    m.command("tc trace on")
+    m.command("cont")
+    time.sleep(0.3)
+    m.command("stop")
+    seen = lines_of(m.command("tc trace 30 callout,interrupt"))
+    check("by events", len(seen) == 30 and {kind for kind, _ in seen} <= {"callout", "interrupt"}, seen)
+    address = [a for kind, a in lines_of(m.command("tc trace 2000")) if kind == "callout"][0]
+    seen = lines_of(m.command(f"tc trace addr=0x{address}"))
+    check("by address", seen and all(a == address for _, a in seen), seen)
+    seen = lines_of(m.command(f"tc trace addr=0x{address}+0x100 50"))
+    low = int(address, 16)
+    check("by range", seen and all(low <= int(a, 16) < low + 0x100 for _, a in seen), seen)
+    kernel, user = (lines_of(m.command(f"tc trace mode={mode} limit=40")) for mode in ("kernel", "user"))
+    check("kernel", len(kernel) == 40 and all(int(a, 16) >= 0xC0000000 for _, a in kernel), kernel)
+    check("user", all(int(a, 16) < 0xC0000000 or kind == "gear" for kind, a in user), user)
+    check.matches("lean path", r"callout +[0-9a-f]{8}  lean path: (IRET|POPF|INT|MOV)", m.command("tc trace 20000 callout"))
+    for bad in ("addr=5..4", "addr=", "mode=foo", "limit=0", "limit=x", "chain,", "on mode=user"):
+        check.matches(f"tc trace {bad}", r'^Try "help tc"', m.command(f"tc trace {bad}"))
+    m.command("tc trace off")
+
+
+def live(vm, m):
+    other = vm.monitor(1)
+    m.command("cont")
+    text = m.command("tc trace live limit=25")
+    check("as many as asked for", len(lines_of(text)) == 25, text)
+    check.matches("the sum", r"^25 events shown, \d+ lost$", text)
+    m.send(b"tc trace live callout mode=kernel\n")
+    time.sleep(0.3)
+    m.send(b"\n")
+    text = strip(m.read()).replace(b"\r", b"").decode()
+    check("Enter ends it", len(lines_of(text)) > 5 and {kind for kind, _ in lines_of(text)} == {"callout"}, text[-300:])
+    m.send(b"tc trace live\n")
+    time.sleep(0.2)
+    m.send(b"\x03")
+    check.matches("Ctrl-C ends it", r"^\d+ events shown, \d+ lost$", strip(m.read()).replace(b"\r", b"").decode())
+    m.send(b"tc trace live\n")
+    time.sleep(0.2)
+    m.send(b"info name\n")
+    check.matches("a command ends it and is carried out", r"events shown.*\n(.*\n)*test$", strip(m.read()).replace(b"\r", b"").decode())
+    m.send(b"tc trace live\n")
+    time.sleep(0.2)
+    check.matches("stopped by another", r"^1 live traces stopped$", other.command("tc trace stop"))
+    check.matches("it has ended", r"events shown", strip(m.read()).decode())
+    check.matches("nothing more is recorded", r"^recorded: translate revive invalidate evict form gear world-lost$", m.command("tc trace off"))
+    for bad in ("foo", "addr=x", "limit=-1"):
+        check.matches(f"live {bad}", r'^Try "help tc"', m.command(f"tc trace live {bad}"))
+    # nobody reads and much happens: the guest goes on, and what was lost is counted
+    other.command("log nochain")
+    m.send(b"tc trace live\n")
+    count = []
+    for wait in (0.3, 1):
+        time.sleep(wait)
+        count.append(int(re.search(r"^ +dispatches +(\d+)", other.command("info tc"), re.M).group(1)))
+    check("the guest goes on", count[1] - count[0] > 70000, count)
+    m.send(b"\n")
+    text = strip(m.read()).replace(b"\r", b"").decode()
+    other.command("log none")
+    lost = int(re.search(r"^\d+ events shown, (\d+) lost$", text, re.M).group(1))
+    check("losses are told", lost > 1000, lost)
+    check.matches("at their place", r"^ +\(\d+ events lost: they came faster than they were taken\)$", text)
+    m.send(b"tc trace live\n")
+    time.sleep(0.1)
+    m.close()  # the peer goes away
+    time.sleep(0.3)
+    m = vm.monitor()
+    check.matches("closed", r"^0 live traces stopped$", m.command("tc trace stop"))
+    check.matches("needs a session", r"live events need a session", vm.qmp().command("human-monitor-command", command_line="tc trace live")["return"])
+    m.command("stop")
+    return m
+
+
+vm = Vm(monitors=2, qmps=1)
 check("the guest runs", vm.wait_serial("hello from ring 3"))
 m = vm.monitor()
 time.sleep(0.5)
@@ -104,6 +181,8 @@ check.matches("info callouts", r"^ +\d+  out +port I/O$", m.command("info callou
 check.matches("verify", r"^\d+ CCFs verified, 0 bad$", m.command("tc verify"))
 check.matches("verify what", r"nothing more", m.command("tc verify x"))
 traces(m)
+filters(m)
+m = live(vm, m)
 check.matches("verify again", r"^\d+ CCFs verified, 0 bad$", m.command("tc verify"))
 check.matches("no such view", r"unknown view 'foo'", m.command("tc foo"))
 check.matches("no view", r"parameter is missing", m.command("tc"))

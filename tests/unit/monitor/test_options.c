@@ -215,9 +215,20 @@ static void test_program(void **state)
 	shows("-h", "-accel");
 	shows("-d help", "cpu_reset");
 	bad("-d everything", "everything");
-	bad("-D /tmp/log", "-d");
-	bad("-d exec", "interp");
-	good("-d exec -accel interp");
+	assert_int_equal(good("-d all").o.log_mask, ((1u << LOG_COUNT) - 1) & ~LOG_JSON);
+	good("-D /tmp/log");
+	p = good("-d exec -dfilter 0x1000+0x10,0x5000-16,0x8000..0x8fff");
+	assert_int_equal(p.o.log_ranges, 3);
+	assert_int_equal(p.o.log_range[0].last, 0x100f);
+	assert_int_equal(p.o.log_range[1].first, 0x4ff1);
+	assert_int_equal(p.o.log_range[1].last, 0x5000);
+	assert_int_equal(p.o.log_range[2].last, 0x8fff);
+	bad("-dfilter 5..4", "-dfilter");
+	bad("-dfilter 5+", "-dfilter");
+	bad("-dfilter 5+0", "-dfilter");
+	bad("-dfilter 5+1,", "-dfilter");
+	bad("-dfilter -5+1", "-dfilter");
+	bad("-dfilter 5.7", "-dfilter");
 }
 
 static void test_debugger(void **state)

@@ -105,8 +105,8 @@ static void test_completion(void **state)
 		{"sendkey ctrl-alt-f1", "ctrl-alt-f1", 4},
 		{"sendkey back", "backslash", 0},
 		{"tc gr", "graph", 1},
-		{"log cpu", "cpu_reset", 1},
-		{"log int,cpu", "int,cpu_reset", 1},
+		{"log cpu", "cpu", 2},
+		{"log int,cpu_", "int,cpu_reset", 1},
 		{"nonsense x", NULL, 0},
 		{"print", "print", 1},
 	};
