@@ -5,18 +5,20 @@
  * instructions, so a page is made executable in a world only when none is on it, as far as can be known:
  *
  *   1. From every known start (translated units, the instruction about to run) code is followed along direct branches within
- *      the page: every instruction on the way must be harmless.
- *   2. What lies between is decoded from front to back; the same holds for it. Bytes that do not decode are data.
- *   3. In bytes not reached by 1. the encodings of CPUID, SYSENTER and SYSCALL may occur at no offset, decoded or not.
+ *      the page, also from words in the page that are addresses in the page: every instruction on the way must be harmless.
+ *   2. What lies between is decoded from front to back, and its branches are followed too; the same holds for it. Bytes that do
+ *      not decode are data.
+ *   3. The encodings of CPUID and SMSW may occur at no offset at all, not even within other instructions.
  *
  * A page that fails runs translated, all of it. It is looked at again when it is written, and now and then.
  *
  * An instruction that spans two pages is judged with the bytes of the following one, which then belongs to the answer (direct.c:
  * next). Where the sweep of a page begins, in the middle of such an instruction, the end of the page before tells.
  *
- * What is left: code that jumps into the middle of its own instructions may meet a segment register move that way. The world reports
- * the segment registers with each exit, so a load is noticed (world.c: take_image); a jump into 64-bit mode gets no further than the
- * world's filter. Programs that do so on purpose see a host selector.
+ * What is left: a computed jump into the middle of an instruction. Rule 3 for all that is harmful would leave no page:
+ * nearly every one has a byte that would be PUSH DS or a far jump (docs/worlds.md has figures). So such code may read host
+ * selectors and execute SGDT, LAR and their kind, whose answers are the same for all programs of the host; a segment load is noticed at
+ * the next exit (world.c: take_image); a far jump into 64-bit code gets no further than the world's filter.
  *
  * What traps need not be found: privileged instructions, I/O, INT n and RDTSC (made to fault, see the stub) arrive as
  * signals with exact state. Not so SYSENTER and SYSCALL, for which the host's kernel does not keep the state.
@@ -26,7 +28,7 @@
 
 #include <string.h>
 
-enum { UNKNOWN, START, MIDDLE, WORK = 1024, INSN_MAX = 15, BEFORE = 128 };
+enum { UNKNOWN, START, MIDDLE, WORK = 1024, INSN_MAX = 15, BEFORE = 128, FLAGS_LOOK = 8 };
 
 struct vet {
 	struct tc *tc;
@@ -59,6 +61,47 @@ static bool repeated(const ZydisDecodedInstruction *z)
 	return false;
 }
 
+/*
+ * Are CF and ZF, as they are before the instruction at this offset, overwritten before anything looks at them? The answer depends
+ * on this page only.
+ */
+static bool flags_die(const struct vet *v, unsigned at)
+{
+	ZydisAccessedFlagsMask left = ZYDIS_CPUFLAG_CF | ZYDIS_CPUFLAG_ZF;
+	struct tinsn t;
+
+	for (unsigned i = 0; i < FLAGS_LOOK && at < PAGE_SIZE; i++) {
+		const ZydisAccessedFlags *f;
+
+		if (!decode(&t, v->bytes + at, PAGE_SIZE - at < INSN_MAX ? PAGE_SIZE - at : INSN_MAX, at))
+			return false;
+		f = t.z.cpu_flags;
+		if (f && f->tested & left)
+			return false;
+		if (f)
+			left &= ~(f->modified | f->set_0 | f->set_1 | f->undefined);
+		if (!left)
+			return true;
+		if (t.z.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE && t.z.mnemonic != ZYDIS_MNEMONIC_JMP)
+			return false;
+		if (t.z.mnemonic == ZYDIS_MNEMONIC_JMP && !t.z.raw.imm[0].is_relative)
+			return false;
+		at = t.next + (t.z.raw.imm[0].is_relative ? (unsigned)t.z.raw.imm[0].value.s : 0);
+	}
+	return false;
+}
+
+/*
+ * REP BSF is what compilers write when TZCNT would do as well: the two agree but in CF and ZF, and for a source of zero, for
+ * which BSF defines no result.
+ */
+static bool harmless_bit_scan(const struct vet *v, const struct tinsn *t)
+{
+	if (!repeated(&t->z))
+		return true;
+	return t->z.mnemonic == ZYDIS_MNEMONIC_BSF && flags_die(v, t->next);
+}
+
 static bool harmless_mnemonic(const ZydisDecodedInstruction *z)
 {
 	switch (z->mnemonic) {
@@ -70,9 +113,6 @@ static bool harmless_mnemonic(const ZydisDecodedInstruction *z)
 	case ZYDIS_MNEMONIC_IRETD:
 	case ZYDIS_MNEMONIC_INT1:
 		return false;
-	case ZYDIS_MNEMONIC_BSF:
-	case ZYDIS_MNEMONIC_BSR:
-		return !repeated(z);
 	default:
 		return true;
 	}
@@ -96,6 +136,8 @@ static bool harmless(struct vet *v, const struct tinsn *t)
 	if (z->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY || t->next < t->eip)
 		return false;
 	if (segment_move(z) || z->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR || !harmless_mnemonic(z))
+		return false;
+	if ((z->mnemonic == ZYDIS_MNEMONIC_BSF || z->mnemonic == ZYDIS_MNEMONIC_BSR) && !harmless_bit_scan(v, t))
 		return false;
 	if (t->why == WHY_POINTERS || (t->why == WHY_SENSITIVE && !flags_image(z)))
 		return false;
@@ -168,19 +210,26 @@ static bool follow(struct vet *v, unsigned at)
 	return true;
 }
 
+static uint8_t byte_at(struct vet *v, unsigned at)
+{
+	if (at < PAGE_SIZE)
+		return v->bytes[at];
+	v->next_used = true;
+	return v->next ? v->next[at - PAGE_SIZE] : 0;
+}
+
 static bool hidden_encoding(struct vet *v, unsigned at)
 {
-	uint8_t second;
-
 	if (v->bytes[at] != 0x0f)
 		return false;
-	if (at + 1 < PAGE_SIZE) {
-		second = v->bytes[at + 1];
-	} else {
-		v->next_used = true;
-		second = v->next ? v->next[0] : 0;
+	switch (byte_at(v, at + 1)) {
+	case 0xa2: /* CPUID */
+		return true;
+	case 0x01:
+		return (byte_at(v, at + 2) >> 3 & 7) == 4; /* SMSW */
+	default:
+		return false;
 	}
-	return second == 0xa2 || second == 0x34 || second == 0x05;
 }
 
 static bool runs_into_known(const struct vet *v, unsigned at, unsigned len)
@@ -191,13 +240,34 @@ static bool runs_into_known(const struct vet *v, unsigned at, unsigned len)
 	return false;
 }
 
+static bool follow_all(struct vet *v)
+{
+	while (v->n)
+		if (!follow(v, v->work[--v->n]))
+			return false;
+	return true;
+}
+
+/* Words in the page that are addresses in the page: jump tables, and operands of moves and pushes. */
+static bool follow_addresses(struct vet *v)
+{
+	for (unsigned at = 0; at + 4 <= PAGE_SIZE; at++) {
+		uint32_t word;
+
+		memcpy(&word, v->bytes + at, 4);
+		if (word - v->page < PAGE_SIZE && (!push(v, word - v->page) || !follow_all(v)))
+			return false;
+	}
+	return true;
+}
+
 /* Everything that code was not followed to. */
 static bool sweep(struct vet *v)
 {
 	struct tinsn t;
 
 	for (unsigned at = 0; at < PAGE_SIZE; at++)
-		if (v->map[at] == UNKNOWN && hidden_encoding(v, at))
+		if (hidden_encoding(v, at))
 			return false;
 	for (unsigned at = 0; at < PAGE_SIZE;) {
 		enum found f = v->map[at] == UNKNOWN ? look(v, at, &t) : NOTHING;
@@ -209,6 +279,8 @@ static bool sweep(struct vet *v)
 		if (f == HARMFUL)
 			return false;
 		mark(v, at, t.z.length);
+		if (t.z.raw.imm[0].is_relative && (!push(v, (int64_t)t.next + t.z.raw.imm[0].value.s) || !follow_all(v)))
+			return false;
 		at += t.z.length;
 	}
 	return true;
@@ -241,10 +313,7 @@ static bool examine(struct vet *v, uint64_t gfn, unsigned seed)
 	for (unsigned i = 0; i < tail; i++)
 		v->map[i] = MIDDLE;
 	v->work[v->n++] = (uint16_t)seed;
-	while (v->n)
-		if (!follow(v, v->work[--v->n]))
-			return false;
-	return sweep(v);
+	return follow_all(v) && follow_addresses(v) && sweep(v);
 }
 
 uint32_t vet_insn_end(struct tc *tc, uint32_t lin)

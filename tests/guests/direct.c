@@ -296,18 +296,86 @@ static void changing_code(void)
 }
 
 /*
- * Code that hides a far jump in the operand of another instruction and reaches it by an indirect jump, to what
- * would be 64-bit code on the host. The guest's GDT forbids it; whatever happens, it stays within this run.
+ * Code that jumps into the middle of one of its own instructions, +16. In the plain form the address shows as an operand; in
+ * the computed form nothing tells where the jump goes, and whoever runs this code directly has not looked there.
  */
-static void hidden_far_jump(const char *name, const void *then, u32 n)
+static struct context place_hidden(const void *hidden, u32 n, bool computed)
 {
-	u8 insn[64] = "\xb8\x08\x80\x00\x40\xff\xe0" /* mov eax, +8; jmp eax */
-		      "\xb8\xea\x20\x80\x00\x40\x33\x00\x90"; /* mov eax, ...: hides jmp 33h:+20h */
+	u8 insn[64];
+
+	memset(insn, 0x90, sizeof(insn));
+	if (computed)
+		/* mov eax, ~(page + 10h); not eax; jc +14; jmp eax */
+		memcpy(insn, "\xb8\xef\x7f\xff\xbf\xf7\xd0\x72\x05\xff\xe0", 11);
+	else
+		memcpy(insn, "\xb8\x10\x80\x00\x40\x72\x07\xff\xe0", 9);
+	/* what the branch leads to: each byte of it is an operand: mov eax, imm32 (n <= 4), or mov dword [disp32], imm32 */
+	if (n <= 4) {
+		insn[15] = 0xb8;
+		memcpy(insn + 16, hidden, n);
+	} else {
+		memcpy(insn + 14, "\xc7\x05", 2);
+		memcpy(insn + 16, hidden, n);
+	}
+	memcpy(insn + 24, "\xcd\x7f", 2);
+	next_frame();
+	return place(0, insn, sizeof(insn));
+}
+
+static void hidden_instructions(void)
+{
+	u32 r[4] = {0, 0, 0, 0}, cr0;
 	struct context c;
 
-	memcpy(insn + 0x20, then, n);
+	__asm__ volatile("mov %%cr0, %0" : "=r"(cr0));
+	__asm__ volatile("cpuid" : "+a"(r[0]), "=b"(r[1]), "+c"(r[2]), "=d"(r[3]));
+	for (u32 computed = 0; computed < 2; computed++) {
+		c = place_hidden("\x31\xc0\x31\xc9\x0f\xa2", 6, computed); /* xor eax, eax; xor ecx, ecx; cpuid */
+		run(&c);
+		report(c.vector == DONE && c.eax == r[0] && c.ebx == r[1] && c.ecx == r[2] && c.edx == r[3],
+		       computed ? "hidden CPUID, computed jump" : "hidden CPUID");
+		c = place_hidden("\x0f\x01\xe0", 3, computed); /* smsw eax */
+		run(&c);
+		report(c.vector == DONE && (c.eax & 0xffff) == (cr0 & 0xffff),
+		       computed ? "hidden SMSW, computed jump" : "hidden SMSW");
+	}
+	c = place_hidden("\x8c\xd8", 2, false); /* mov eax, ds */
+	run(&c);
+	report(c.vector == DONE && (c.eax & 0xffff) == UDATA, "a hidden selector");
+	c = place_hidden("\xea\x00\x00\x00\x40\x33\x00", 7, false);
+	run(&c);
+	expect(&c, "a hidden far jump", GP, 0x30, 16);
+}
+
+static void bit_scans(void)
+{
+	bool tzcnt;
+	u32 r[4];
+	struct context c;
+
+	cpuid(0, r);
+	r[1] = 0;
+	if (r[0] >= 7)
+		__asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(7), "c"(0));
+	tzcnt = r[1] >> 3 & 1;
+	/* F3 BSF is BSF on processors without TZCNT; they differ in ZF: rep bsf eax, ecx; setz dl */
+	c = PLACE(0, "\xf3\x0f\xbc\xc1\x0f\x94\xc2");
+	c.ecx = 1;
+	run(&c);
+	report(c.vector == DONE && c.eax == 0 && (c.edx & 0xff) == tzcnt, "ZF of REP BSF");
 	next_frame();
-	c = place(0, insn, 0x20 + n);
+	c = PLACE(0, "\xf3\x0f\xbc\xc1\x85\xc9\x0f\x94\xc2"); /* rep bsf eax, ecx; test ecx, ecx; setz dl */
+	c.ecx = 0x5000;
+	run(&c);
+	report(c.vector == DONE && c.eax == 12 && !(c.edx & 0xff), "the result of REP BSF");
+}
+
+/* Hidden as above: a far jump to what would be 64-bit code on the host. Whatever happens stays within this run. */
+static void hidden_far_jump(const char *name, const void *then, u32 n)
+{
+	struct context c = place_hidden("\xea\x40\x80\x00\x40\x33\x00", 7, true);
+
+	memcpy(code + 0x40, then, n);
 	run(&c);
 	report(c.vector == GP || c.vector == PF || c.vector == UD, name);
 	*(u32 *)frames[4] = 0x600d;
@@ -342,6 +410,8 @@ void guest_main(void)
 	segments();
 	more_segments();
 	changing_code();
+	hidden_instructions();
+	bit_scans();
 	escapes();
 	guest_finish();
 }
