@@ -89,6 +89,7 @@ struct direct *direct_create(struct tc *tc)
 		return NULL;
 	}
 	d->tc = tc;
+	pthread_mutex_init(&d->kicking, NULL);
 	d->min_page = lowest_page();
 	d->pages = guest_pages(tc->pm);
 	d->exit_ns = 5000;
@@ -120,12 +121,25 @@ void direct_destroy(struct direct *d)
 	free(d);
 }
 
-void direct_kick(struct tc *tc)
+bool direct_kick(struct tc *tc)
 {
-	struct world *w = tc->direct ? tc->direct->running : NULL;
+	struct direct *d = tc->direct;
+	struct world *w;
 
+	if (!d)
+		return false;
+	pthread_mutex_lock(&d->kicking);
+	w = d->running;
 	if (w)
 		world_kick(w);
+	pthread_mutex_unlock(&d->kicking);
+	return w;
+}
+
+void direct_rest(struct tc *tc)
+{
+	if (tc->direct)
+		world_unbind_thread(false);
 }
 
 /* ---------------------------------- the pool ---------------------------------- */
@@ -141,7 +155,9 @@ static struct host_world *find_world(struct direct *d, unsigned space)
 static void discard(struct direct *d, struct host_world *h)
 {
 	mmu_mirror_space(d->tc->mmu, h->space, false);
+	pthread_mutex_lock(&d->kicking);
 	world_destroy(h->w);
+	pthread_mutex_unlock(&d->kicking);
 	for (unsigned i = 0; i < d->worlds; i++)
 		if (d->world[i] == h)
 			d->world[i] = d->world[--d->worlds];

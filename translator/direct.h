@@ -15,8 +15,12 @@ void direct_destroy(struct direct *);
  * False: nothing was done, this code has to run translated.
  */
 bool direct_run(struct tc *);
-/* Have a world that runs come back. Async-signal-safe. */
-void direct_kick(struct tc *);
+/*
+ * tc->x.kick has been set. Have the world that runs come back; false: none runs, nor will before kick has been looked at. Any thread.
+ */
+bool direct_kick(struct tc *);
+/* Control is back at the run loop: give the thread the processors it may use, if no world has run for a while. */
+void direct_rest(struct tc *);
 /* The bytes of a page of RAM are about to change, or it is not write-protected any more. */
 void direct_code_written(struct tc *, uint64_t gfn);
 /* A unit of translated code begins at this address. */

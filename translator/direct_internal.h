@@ -5,6 +5,8 @@
 #include "translator/direct.h"
 #include "world/world.h"
 
+#include <pthread.h>
+
 enum { WORLDS_MAX = 8, EXEC_MAX = 4096 };
 
 /* What is known of a page of guest-physical memory; indexed by frame. */
@@ -34,6 +36,7 @@ struct direct {
 	struct host_world *world[WORLDS_MAX];
 	unsigned worlds;
 	struct world *_Atomic running;
+	pthread_mutex_t kicking; /* held by who kicks it, and while a world is destroyed */
 	uint64_t clock;
 	uint32_t min_page; /* lower ones cannot be mapped */
 	uint64_t pages;    /* of guest-physical space */

@@ -72,7 +72,6 @@ static void on_kick(int sig, siginfo_t *info, void *ctx)
 
 	if (!tc)
 		return;
-	direct_kick(tc);
 	if (rip >= (uintptr_t)tc_enter_check && rip < (uintptr_t)tc_enter_end) {
 		uc->uc_mcontext.gregs[REG_RIP] = (greg_t)tc_enter_abort;
 		return;
@@ -132,7 +131,7 @@ void fault_thread_fini(struct tc *tc)
 
 void tc_kick(struct tc *tc)
 {
-	if (!atomic_exchange(&tc->x.kick, 1) && tc->tid)
+	if (!atomic_exchange(&tc->x.kick, 1) && tc->tid && !direct_kick(tc))
 		syscall(SYS_tgkill, getpid(), tc->tid, KICK_SIGNAL);
 }
 

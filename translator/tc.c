@@ -301,6 +301,7 @@ enum tc_exit tc_run(struct tc *tc)
 		if (atomic_load_explicit(&tc->x.kick, memory_order_relaxed)) {
 			atomic_store(&tc->x.kick, 0);
 			tc->stats.kicks++;
+			direct_rest(tc);
 			return TC_EXIT_KICK;
 		}
 		if (anything_pending(tc))

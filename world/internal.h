@@ -9,7 +9,7 @@ struct world {
 	int pid, pidfd, socket, ram_fd;
 	struct world_page *page; /* shared */
 	bool dead;
-	struct world_spin spin;
+	int cpu; /* the processor it is bound to; -1: none yet */
 	atomic_bool running;
 	uint8_t *prot; /* of each page */
 	struct world_op op[WORLD_OPS];
@@ -27,5 +27,9 @@ bool process_gone(struct world *);
 bool turn_await(struct world *, const _Atomic uint32_t *stop);
 void turn_give(struct world *);
 bool process_send_ram(struct world *);
+
+/* place.c */
+/* Have the world run on the processor that this thread is on, and both stay there for a while. */
+void place_together(struct world *);
 
 #endif

@@ -195,17 +195,8 @@ static bool ours(const struct world *w)
 bool turn_await(struct world *w, const _Atomic uint32_t *stop)
 {
 	const struct timespec patience = {0, PATIENCE_NS};
-	uint32_t rounds = spin_rounds(&w->spin);
 	unsigned kicked = 0;
 
-	for (unsigned i = 0; i < rounds; i++) {
-		if (ours(w)) {
-			spin_ended(&w->spin, true);
-			return true;
-		}
-		__builtin_ia32_pause();
-	}
-	spin_ended(&w->spin, false);
 	__atomic_store_n(&w->page->monitor_sleeps, 1, __ATOMIC_SEQ_CST);
 	while (!ours(w)) {
 		if (syscall(SYS_futex, &w->page->turn, FUTEX_WAIT, TURN_WORLD, &patience, NULL, 0) == 0 ||

@@ -28,25 +28,6 @@
 #ifndef __ASSEMBLER__
 #include <stdint.h>
 
-/*
- * Rounds of waiting for one's turn before sleeping. Being woken costs ten times what an answer does when both sides are awake on
- * processors of their own; on one processor the other side cannot even start while this one spins. So: long after it
- * was worth it, ever shorter after it was not, and now and then long again to find out.
- */
-enum { SPIN_MAX = 1000, SPIN_PROBE = 32 };
-struct world_spin {
-	uint32_t rounds, failures;
-};
-static inline uint32_t spin_rounds(const struct world_spin *s)
-{
-	return s->failures % SPIN_PROBE ? s->rounds : SPIN_MAX;
-}
-static inline void spin_ended(struct world_spin *s, int in_time)
-{
-	s->rounds = in_time ? SPIN_MAX : s->rounds / 2;
-	s->failures = in_time ? 0 : s->failures + 1;
-}
-
 enum { WORLD_OPS = 192, WORLD_LDT_ENTRIES = 16 };
 enum { TURN_STARTING, TURN_MONITOR, TURN_WORLD };
 

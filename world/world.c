@@ -25,7 +25,7 @@ struct world *world_create(int ram_fd, char *err, size_t errlen)
 		snprintf(err, errlen, "out of memory for a world");
 		return NULL;
 	}
-	w->pid = w->pidfd = w->socket = -1;
+	w->pid = w->pidfd = w->socket = w->cpu = -1;
 	w->ram_fd = ram_fd;
 	w->prot = mmap(NULL, WORLD_PAGES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
 		       0);
@@ -298,6 +298,7 @@ enum world_stop world_run(struct world *w, struct world_registers *r, struct cpu
 		w->dead = true;
 		return WORLD_STOP_DEAD;
 	}
+	place_together(w);
 	turn_give(w);
 	answered = turn_await(w, stop);
 	atomic_store(&w->running, false);

@@ -67,6 +67,11 @@ enum world_stop world_run(struct world *, struct world_registers *, struct cpu_f
 			  const _Atomic uint32_t *stop);
 /* Stop guest code soon. Async-signal-safe. */
 void world_kick(struct world *);
+/*
+ * Running a world binds this thread and the world to the processor they are on (place.c); this gives the thread its processors back
+ * when that was some time ago, or (`now`) at once.
+ */
+void world_unbind_thread(bool now);
 int world_pid(const struct world *);
 /* Average time of a run that stops at once, in nanoseconds; the world must be empty, and is afterwards. */
 int64_t world_round_trip_ns(struct world *);
