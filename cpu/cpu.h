@@ -171,6 +171,7 @@ _Static_assert(sizeof(struct cpu_fx) == 512, "FXSAVE area is 512 bytes");
 
 struct cpu_ops;
 struct cpu_model;
+struct cpu_watch;
 
 /* Model-specific registers that are state and nothing more. */
 struct cpu_msrs {
@@ -217,6 +218,7 @@ struct cpu {
 
 	const struct cpu_ops *ops;
 	void *ops_ctx;
+	const struct cpu_watch *watch; /* a debugger's; null: nobody looks */
 	const struct cpu_model *model; /* what CPUID says; never null */
 	uint64_t interp_count;         /* instructions the interpreter has retired */
 	uint64_t *interp_kinds;        /* the same by CPU_KIND(); null: nobody asks */
@@ -296,6 +298,46 @@ struct cpu_ops {
 	void (*transferring)(struct cpu *, const struct cpu_transfer *);
 };
 
+/* ---- a debugger's look at rare events (watch.c) ---- */
+
+enum cpu_watch_kind {
+	WATCH_PORT,      /* number: port; size, write. Once for a repeated instruction, before its first iteration */
+	WATCH_CONTROL,   /* number: control register; value: what is being written */
+	WATCH_INTERRUPT, /* number: vector, of INT n */
+	WATCH_EXCEPTION, /* number: vector; value: error code; address: CR2 as it will be (page faults) */
+};
+
+struct cpu_watch_event {
+	enum cpu_watch_kind kind;
+	unsigned number, size;
+	bool write;
+	bool holdable; /* false: it is past holding, and will be delivered whatever the answer */
+	uint32_t value, address;
+};
+
+/*
+ * `before` is called with the state as it is before the instruction, or before the delivery. True: hold it. Nothing has been done
+ * then, and the interpreter answers OUT_RETRY; whoever says so must see to it that the processor is not run until the event
+ * has been looked at, and let it pass (without a watch) when it goes on. `after`: an instruction was interpreted or an event
+ * delivered, the mode may have changed. All in the interpreter: translated code has to leave for it where such things happen.
+ */
+struct cpu_watch {
+	bool (*before)(struct cpu *, const struct cpu_watch_event *);
+	void (*after)(struct cpu *);
+};
+
+/* ---- the instruction ahead, for debuggers (flow.c) ---- */
+
+enum cpu_flow {
+	FLOW_UNKNOWN, /* it cannot be fetched or is none */
+	FLOW_ON,      /* the next one follows */
+	FLOW_REPEAT,  /* the same, after many iterations */
+	FLOW_CALL,    /* it comes back to the next one: CALL, INT n */
+	FLOW_BRANCH,  /* anything else that may go elsewhere */
+};
+/* Of the instruction at CS:eip; *next: EIP behind it (not for FLOW_UNKNOWN). Changes nothing. */
+enum cpu_flow cpu_flow_at(struct cpu *, uint32_t eip, uint32_t *next);
+
 /* ---- life cycle (cpu.c) ---- */
 
 /* Power-on state (SDM: "Processor State After Reset"); keeps ops and model. */
@@ -330,9 +372,9 @@ MUST_USE enum outcome cpu_raise_error(struct cpu *, unsigned vector, uint32_t er
 /*
  * Deliver cpu->fault through the guest's IDT, with double and triple fault
  * promotion (SDM: "Interrupt 8—Double Fault Exception"). Never fails towards the caller: a triple
- * fault sets cpu->shutdown. cpu->rip must be the EIP to save.
+ * fault sets cpu->shutdown. cpu->rip must be the EIP to save. False: a debugger holds it (cpu_watch), nothing was done.
  */
-void cpu_deliver_fault(struct cpu *);
+bool cpu_deliver_fault(struct cpu *);
 
 /* Deliver external interrupt `vector`, or NMI with vector 2. Ends HLT. */
 void cpu_deliver_interrupt(struct cpu *, unsigned vector);

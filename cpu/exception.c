@@ -173,6 +173,8 @@ static bool combine(struct cpu *cpu, struct event *e)
 			.eflags = cpu->eflags,
 		};
 	*e = next;
+	if (cpu->watch)
+		watch_exception(cpu, e->vector, e->error, false);
 	return true;
 }
 
@@ -190,13 +192,29 @@ static void deliver(struct cpu *cpu, struct event *e)
 	}
 	cpu->shadow = 0;
 	cpu->halted = 0; /* a debug trap ends HLT as interrupts do */
+	if (cpu->watch)
+		cpu->watch->after(cpu);
 }
 
-void cpu_deliver_fault(struct cpu *cpu)
+void deliver_in_new_task(struct cpu *cpu)
 {
-	struct event e = event_of_fault(cpu);
+	struct event e;
 
+	if (cpu->watch)
+		watch_exception(cpu, cpu->fault.vector, cpu->fault.error, false);
+	e = event_of_fault(cpu);
 	deliver(cpu, &e);
+}
+
+bool cpu_deliver_fault(struct cpu *cpu)
+{
+	struct event e;
+
+	if (cpu->watch && watch_exception(cpu, cpu->fault.vector, cpu->fault.error, true))
+		return false;
+	e = event_of_fault(cpu);
+	deliver(cpu, &e);
+	return true;
 }
 
 void cpu_deliver_interrupt(struct cpu *cpu, unsigned vector)
@@ -234,7 +252,7 @@ enum outcome cpu_soft_interrupt(struct cpu *cpu, const struct insn *insn, unsign
 	o = attempt(cpu, &e);
 	/* Past a task switch the fault is the new task's: the interpreter must not rewind it. */
 	if (o == OUT_FAULT && e.committed) {
-		cpu_deliver_fault(cpu);
+		deliver_in_new_task(cpu);
 		return OUT_OK;
 	}
 	return o;

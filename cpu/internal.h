@@ -106,6 +106,10 @@ uint32_t debug_match_io(const struct cpu *, uint16_t port, unsigned len);
 uint32_t debug_match_exec(const struct cpu *, uint64_t linear);
 static inline bool debug_armed(const struct cpu *c) { return c->dr[7] & 0xff; }
 
+/* ---- watch.c: true: a debugger holds it ---- */
+bool watch_insn(struct cpu *, const struct insn *);
+bool watch_exception(struct cpu *, unsigned vector, uint32_t error, bool holdable);
+
 /*
  * ---- handlers of the system class, named by the dispatch table ----
  * (flags.c, system.c, segops.c, far.c, iret.c, sysenter.c, ioinsn.c)

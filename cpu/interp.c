@@ -62,6 +62,8 @@ enum outcome cpu_interpret_one(struct cpu *cpu)
 	op_fn *handler = cpu_find_handler(cpu, &insn);
 	if (!handler)
 		return cpu_raise(cpu, EXC_UD);
+	if (cpu->watch && watch_insn(cpu, &insn))
+		return OUT_RETRY;
 	cpu->rip = insn.next;
 	cpu->shadow = 0;
 	cpu->eflags &= ~(uint32_t)FL_RF; /* before the handler: IRET may set it again */
@@ -70,13 +72,15 @@ enum outcome cpu_interpret_one(struct cpu *cpu)
 		retire(cpu, &insn, &saved);
 	else
 		roll_back(cpu, &saved, out);
+	if (cpu->watch && out == OUT_OK)
+		cpu->watch->after(cpu);
 	return out;
 }
 
-static void deliver_debug(struct cpu *cpu, uint32_t dr6)
+static bool deliver_debug(struct cpu *cpu, uint32_t dr6)
 {
 	cpu->fault = (struct cpu_fault){.vector = EXC_DB, .dr6 = dr6};
-	cpu_deliver_fault(cpu);
+	return cpu_deliver_fault(cpu);
 }
 
 /* Trap-class #DB, unless a load of SS holds it off until after the next instruction. */
@@ -87,7 +91,8 @@ static bool deliver_pending(struct cpu *cpu)
 	if (!dr6 || (cpu->shadow & SHADOW_SS))
 		return false;
 	cpu->pending_db = 0;
-	deliver_debug(cpu, dr6);
+	if (!deliver_debug(cpu, dr6))
+		cpu->pending_db = dr6;
 	return true;
 }
 

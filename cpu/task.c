@@ -371,7 +371,7 @@ enum outcome cpu_task_switch(struct cpu *cpu, uint16_t tss_selector, enum task_r
 	enum outcome o = task_switch(cpu, &t);
 
 	if (o == OUT_FAULT && t.committed) {
-		cpu_deliver_fault(cpu);
+		deliver_in_new_task(cpu);
 		return OUT_OK;
 	}
 	return o;

@@ -164,6 +164,8 @@ struct event {
 };
 /* One attempt through the IDT of protected mode. */
 MUST_USE enum outcome gate_deliver(struct cpu *, struct event *);
+/* Deliver cpu->fault, which came of a task switch past its commit point: it cannot be had again, so nobody may hold it. */
+void deliver_in_new_task(struct cpu *);
 
 /* ---- task switches (task.c) ---- */
 struct task_switch {

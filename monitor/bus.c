@@ -139,12 +139,14 @@ bool vm_interrupt_pending(void *opaque)
 int vm_interrupt_ack(void *opaque)
 {
 	struct vm *vm = opaque;
+	if (vm->cpu.watch && debug_stopping(vm))
+		return -1;
 	int vector = machine_interrupt_ack(vm->machine);
-	if (vector >= 0) {
-		vm->interrupts++;
-		log_line(LOG_INT, "Servicing hardware INT=0x%02x", vector);
-	}
-	return vector;
+	if (vector < 0)
+		return vector;
+	vm->interrupts++;
+	log_line(LOG_INT, "Servicing hardware INT=0x%02x", vector);
+	return vm->cpu.watch && debug_hold_interrupt(vm, (unsigned)vector) ? -1 : vector;
 }
 
 bool vm_nmi_pending(void *opaque)
@@ -156,6 +158,8 @@ bool vm_nmi_pending(void *opaque)
 bool vm_nmi_ack(void *opaque)
 {
 	struct vm *vm = opaque;
+	if (vm->cpu.watch && debug_hold_nmi(vm))
+		return false;
 	if (!machine_nmi_ack(vm->machine))
 		return false;
 	vm->nmis++;

@@ -71,6 +71,11 @@ static void dbt_set_breakpoints(void *tc, const uint32_t *lin, unsigned n)
 	tc_set_breakpoints(tc, lin, n);
 }
 
+static void dbt_set_watched(void *tc, bool on)
+{
+	tc_set_watched(tc, on);
+}
+
 static void dbt_stats(void *tc, FILE *out)
 {
 	tc_print_stats(tc, out);
@@ -86,4 +91,5 @@ const struct accel accel_dbt = {
 	.flush = dbt_flush,
 	.stats = dbt_stats,
 	.set_breakpoints = dbt_set_breakpoints,
+	.set_watched = dbt_set_watched,
 };

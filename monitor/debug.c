@@ -2,26 +2,13 @@
  * Breakpoints, watchpoints, and the run loop for when they or single-stepping need every
  * instruction looked at; see debug.h.
  */
-#include "monitor/debug.h"
+#include "monitor/debug_internal.h"
 #include "monitor/log.h"
-#include "monitor/run_control.h"
-#include "monitor/vm_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum { DEBUG_MAX_POINTS = 4096 };
-
-struct debug {
-	struct debug_point *point;
-	unsigned count;
-	uint32_t *exec; /* addresses of the execution breakpoints, ascending */
-	unsigned exec_count, watch_count;
-	unsigned interpret;
-	/* what the instruction being executed has touched */
-	bool hit;
-	struct vm_stop_info info;
-};
 
 struct debug *debug_create(void)
 {
@@ -30,7 +17,8 @@ struct debug *debug_create(void)
 	if (!d)
 		return NULL;
 	d->point = calloc(DEBUG_MAX_POINTS, sizeof(*d->point));
-	d->exec = calloc(DEBUG_MAX_POINTS, sizeof(*d->exec));
+	d->exec = calloc(DEBUG_MAX_POINTS + 1, sizeof(*d->exec));
+	d->held_vector = -1;
 	if (d->point && d->exec)
 		return d;
 	debug_destroy(d);
@@ -55,59 +43,100 @@ static int compare_addresses(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void points_changed(struct vm *vm)
+static void collect_addresses(struct debug *d)
 {
-	struct debug *d = vm->debug;
-
-	d->exec_count = d->watch_count = 0;
+	d->exec_count = 0;
 	for (unsigned i = 0; i < d->count; i++) {
 		if (d->point[i].kind & DEBUG_EXECUTE)
 			d->exec[d->exec_count++] = d->point[i].lin;
-		else
-			d->watch_count++;
 	}
+	if (d->until.active)
+		d->exec[d->exec_count++] = d->until.lin;
 	qsort(d->exec, d->exec_count, sizeof(*d->exec), compare_addresses);
+}
+
+static unsigned count_kind(const struct debug *d, unsigned kind)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < d->count; i++)
+		n += !!(d->point[i].kind & kind);
+	return n;
+}
+
+void debug_points_changed(struct vm *vm)
+{
+	struct debug *d = vm->debug;
+
+	collect_addresses(d);
+	d->watch_count = count_kind(d, DEBUG_ACCESS);
+	d->event_count = count_kind(d, DEBUG_EVENTS);
+	vm->cpu.watch = d->event_count ? &debug_watch : NULL;
+	if (vm->accel->set_watched)
+		vm->accel->set_watched(vm->accel_state, d->event_count);
 	if (vm->accel->set_breakpoints)
 		vm->accel->set_breakpoints(vm->accel_state, d->exec, d->exec_count);
 }
 
-static struct debug_point *find_point(struct debug *d, const void *owner, unsigned kind, uint32_t lin, uint32_t len)
+static bool same(const struct debug_point *a, const struct debug_point *b)
+{
+	return a->owner == b->owner && a->kind == b->kind && a->lin == b->lin && a->len == b->len && a->mask == b->mask &&
+	       a->value == b->value;
+}
+
+static struct debug_point *find_point(struct debug *d, const struct debug_point *p)
 {
 	for (unsigned i = 0; i < d->count; i++) {
-		struct debug_point *p = &d->point[i];
-
-		if (p->owner == owner && p->kind == kind && p->lin == lin && p->len == len)
-			return p;
+		if (same(&d->point[i], p))
+			return &d->point[i];
 	}
 	return NULL;
 }
 
-bool debug_add(struct vm *vm, const void *owner, unsigned kind, uint32_t lin, uint32_t len)
+bool debug_add_point(struct vm *vm, const struct debug_point *p)
 {
 	struct debug *d = vm->debug;
 
-	if (kind & DEBUG_EXECUTE)
-		len = 1;
-	if (find_point(d, owner, kind, lin, len))
+	if (find_point(d, p))
 		return true;
-	if (!len || d->count == DEBUG_MAX_POINTS)
+	if (!p->len || d->count == DEBUG_MAX_POINTS)
 		return false;
-	d->point[d->count++] = (struct debug_point){owner, kind, lin, len, 0};
-	points_changed(vm);
+	d->point[d->count] = *p;
+	d->point[d->count++].hits = 0;
+	debug_points_changed(vm);
 	return true;
 }
 
-bool debug_remove(struct vm *vm, const void *owner, unsigned kind, uint32_t lin, uint32_t len)
+bool debug_remove_point(struct vm *vm, const struct debug_point *which)
 {
 	struct debug *d = vm->debug;
-	struct debug_point *p = find_point(d, owner, kind, lin, kind & DEBUG_EXECUTE ? 1 : len);
+	struct debug_point *p = find_point(d, which);
 
 	if (!p)
 		return false;
 	d->count--;
 	memmove(p, p + 1, (size_t)(d->point + d->count - p) * sizeof(*p));
-	points_changed(vm);
+	debug_points_changed(vm);
 	return true;
+}
+
+static struct debug_point by_address(const void *owner, unsigned kind, uint32_t lin, uint32_t len)
+{
+	return (struct debug_point){.owner = owner, .kind = kind, .lin = lin, .len = kind & DEBUG_EXECUTE ? 1 : len};
+}
+
+bool debug_add(struct vm *vm, const void *owner, unsigned kind, uint32_t lin, uint32_t len)
+{
+	const struct debug_point p = by_address(owner, kind, lin, len);
+
+	return debug_add_point(vm, &p);
+}
+
+bool debug_remove(struct vm *vm, const void *owner, unsigned kind, uint32_t lin, uint32_t len)
+{
+	const struct debug_point p = by_address(owner, kind, lin, len);
+
+	return debug_remove_point(vm, &p);
 }
 
 void debug_remove_all(struct vm *vm, const void *owner)
@@ -121,7 +150,7 @@ void debug_remove_all(struct vm *vm, const void *owner)
 	}
 	d->count = kept;
 	if (kept != before)
-		points_changed(vm);
+		debug_points_changed(vm);
 }
 
 const struct debug_point *debug_nth(const struct vm *vm, unsigned n)
@@ -210,61 +239,115 @@ static uint32_t linear_pc(const struct vm *vm)
 	return (uint32_t)(vm->cpu.seg[S_CS].base + vm->cpu.rip);
 }
 
+/* Does the guest go on from where a debugger stopped it, so that this one instruction is not stopped at again? */
+static bool passes(const struct vm *vm)
+{
+	return run_control_skips(vm, linear_pc(vm)) && (at_breakpoint(vm, linear_pc(vm)) || debug_event_held(vm));
+}
+
+/* The accelerator cannot do it: the interpreter has no breakpoints of its own, lockstep would see the event twice. */
+static bool needs_stepping(const struct vm *vm)
+{
+	const struct debug *d = vm->debug;
+
+	return (d->exec_count && !vm->accel->set_breakpoints) ||
+	       (d->event_count && (!vm->accel->set_watched || vm->options.accel.lockstep));
+}
+
 bool debug_active(struct vm *vm)
 {
 	const struct debug *d = vm->debug;
 
-	if (d->watch_count || d->interpret || run_control_steps(vm))
+	if (d->watch_count || d->interpret || run_control_steps(vm) || d->held_vector >= 0)
 		return true;
-	if (!d->exec_count)
-		return false;
-	return !vm->accel->set_breakpoints ||
-	       (run_control_skips(vm, linear_pc(vm)) && at_breakpoint(vm, linear_pc(vm)));
+	return (d->exec_count || d->event_count) && (needs_stepping(vm) || passes(vm));
 }
 
-void debug_stopped(struct vm *vm)
+static bool count_hits(struct debug *d, uint32_t pc)
 {
-	const struct vm_stop_info info = {.reason = STOP_BREAKPOINT};
-	struct debug *d = vm->debug;
-	uint32_t pc = linear_pc(vm);
+	bool any = false;
 
 	for (unsigned i = 0; i < d->count; i++) {
-		if ((d->point[i].kind & DEBUG_EXECUTE) && d->point[i].lin == pc)
+		if ((d->point[i].kind & DEBUG_EXECUTE) && d->point[i].lin == pc) {
 			d->point[i].hits++;
+			any = true;
+		}
 	}
-	run_control_stop(vm, &info);
+	return any;
 }
 
-/* An event is taken where one may be, except while stepping without them: only HLT still needs one then. */
-static bool take_event(struct vm *vm)
+bool debug_stopped(struct vm *vm)
 {
-	bool held = run_control_steps(vm) && (run_control_step_flags(vm) & STEP_NO_INTERRUPTS);
+	struct vm_stop_info info = {.reason = STOP_BREAKPOINT};
+	uint32_t pc = linear_pc(vm);
 
-	return (!held || vm->cpu.halted) && vm_take_event(vm);
+	if (!count_hits(vm->debug, pc)) {
+		if (!debug_until_reached(vm)) {
+			run_control_pass(vm, pc);
+			return false;
+		}
+		info.reason = STOP_STEP;
+	}
+	run_control_stop(vm, &info);
+	return true;
+}
+
+/* Interrupts are taken where they may be, except while stepping without them: only HLT still needs one then. */
+static bool interrupts_allowed(const struct vm *vm)
+{
+	return !run_control_steps(vm) || !(run_control_step_flags(vm) & STEP_NO_INTERRUPTS) || vm->cpu.halted;
+}
+
+/* A repeated instruction has been begun: it is not through before it retires or faults. */
+static bool unfinished(const struct vm *vm, uint64_t rip, uint64_t count)
+{
+	return vm->cpu.rip == rip && vm->cpu.interp_count == count;
+}
+
+/* The instruction that a debugger stopped at: no event comes before it, and what it was stopped for does not stop it again. */
+static bool pass(struct vm *vm)
+{
+	struct debug *d = vm->debug;
+	uint64_t rip = vm->cpu.rip, count = vm->cpu.interp_count;
+
+	d->passing = debug_event_held(vm);
+	if (step_watched(vm))
+		run_control_stop(vm, &d->info);
+	d->passing = false;
+	if (vm_state(vm) != VM_RUNNING || d->stopping)
+		return false;
+	if (unfinished(vm, rip, count))
+		return true;
+	run_control_skip(vm, 0);
+	return !run_control_stepped(vm);
 }
 
 /* One instruction or event. False: look around in the run loop. */
 static bool debug_step(struct vm *vm)
 {
 	struct cpu *c = &vm->cpu;
-	uint32_t pc;
+	struct debug *d = vm->debug;
+	uint32_t pc = linear_pc(vm);
+	uint64_t rip = c->rip, count = c->interp_count;
 
-	if (take_event(vm))
+	if (interrupts_allowed(vm) && debug_pass_interrupt(vm))
 		return !run_control_stepped(vm);
-	if (c->halted || c->shutdown)
+	if (!c->halted && passes(vm))
+		return pass(vm);
+	run_control_skip(vm, 0);
+	if (interrupts_allowed(vm) && vm_take_event(vm))
+		return !d->stopping && !run_control_stepped(vm);
+	if (d->stopping || c->halted || c->shutdown)
 		return false;
-	pc = linear_pc(vm);
-	if (!run_control_skip(vm, pc) && at_breakpoint(vm, pc)) {
-		debug_stopped(vm);
-		return false;
-	}
+	if (at_breakpoint(vm, pc))
+		return !debug_stopped(vm);
 	if (log_on(LOG_EXEC | LOG_CPU))
 		vm_log_step(vm);
 	if (step_watched(vm)) {
-		run_control_stop(vm, &vm->debug->info);
+		run_control_stop(vm, &d->info);
 		return false;
 	}
-	return !run_control_stepped(vm);
+	return !d->stopping && (unfinished(vm, rip, count) || !run_control_stepped(vm));
 }
 
 enum run_exit debug_run(struct vm *vm)

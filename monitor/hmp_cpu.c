@@ -1,4 +1,5 @@
 /* Human monitor: the processor. */
+#include "monitor/debug.h"
 #include "monitor/hmp_internal.h"
 #include "monitor/run_state.h"
 
@@ -45,6 +46,8 @@ static const char *stop_text(enum stop_reason reason)
 		return "breakpoint";
 	case STOP_WATCHPOINT:
 		return "watchpoint";
+	case STOP_EVENT:
+		return "event";
 	case STOP_POWEROFF:
 		return "the guest is off";
 	case STOP_RESET:
@@ -63,6 +66,11 @@ void hmp_print_stop(struct vm *vm, void (*print)(void *, const char *), void *ct
 	fputs(stop_text(info->reason), h.out);
 	if (info->reason == STOP_WATCHPOINT)
 		fprintf(h.out, " (%08x was touched)", info->address);
+	if (info->reason == STOP_EVENT) {
+		char text[160];
+		debug_event_text(info, text, sizeof(text));
+		fprintf(h.out, " (%s)", text);
+	}
 	fputs(": ", h.out);
 	hmp_print_location(&h);
 	fclose(h.out);

@@ -38,11 +38,16 @@ struct hmp_command {
 	X("stop|s", "", stop, "stop emulation")                                                 \
 	X("cont|c", "", cont, "resume emulation")                                               \
 	X("step", "[n]", step, "execute n instructions (default 1) and stop")                   \
+	X("next|n", "[block]", next,                                                               \
+	  "step over a call; 'block': to the end of the translated unit and on to the next one")   \
 	X("x", "/fmt addr", x, "virtual memory dump starting at 'addr'")                 \
 	X("xp", "/fmt addr", xp, "physical memory dump starting at 'addr'")              \
 	X("print|p", "/fmt expr", print,                                                 \
 	  "print expression value (use $reg for CPU register access)")                             \
-	X("break|b", "addr", break, "stop before the instruction at virtual address 'addr'")       \
+	X("break|b",                                                                               \
+	  "addr | port first[-last] [r|w|rw] | exception vector|all [mask [value]] | interrupt vector|all | cr n [mask] | " \
+	  "mode [protected] [vm86] [paging] [ring]",                                               \
+	  break, "stop before the instruction at virtual address 'addr', or before (mode: after) what is named") \
 	X("watch", "addr [len] [r|w|rw]", watch,                                                   \
 	  "stop after an instruction that writes (or reads) there; everything is slow meanwhile")  \
 	X("delete|d", "number|all", delete, "remove breakpoints; 'info breakpoints' numbers them") \

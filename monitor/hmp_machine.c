@@ -1,19 +1,44 @@
 /* Human monitor: info about the machine and the monitor itself. */
+#include "monitor/debug.h"
 #include "monitor/hmp_internal.h"
 #include "monitor/run_state.h"
 #include "translator/translator.h"
 
 #include <string.h>
 
+/* What follows "paused": QEMU's word for debuggers' stops, and why. */
+static void print_pause(struct hmp *h, const struct vm_stop_info *info)
+{
+	char text[160];
+	switch (info->reason) {
+	case STOP_START:
+		fputs(" (prelaunch)\n", h->out);
+		break;
+	case STOP_BREAKPOINT:
+		fprintf(h->out, " (debug)\nbreakpoint at %08x\n", info->pc);
+		break;
+	case STOP_WATCHPOINT:
+		fprintf(h->out, " (debug)\nwatchpoint: %08x was touched\n", info->address);
+		break;
+	case STOP_EVENT:
+		debug_event_text(info, text, sizeof(text));
+		fprintf(h->out, " (debug)\n%s\n", text);
+		break;
+	default:
+		fputc('\n', h->out);
+	}
+}
+
 void hmp_info_status(struct hmp *h)
 {
 	static const char *const text[] = {"running", "paused", "paused (shutdown)"};
 	if (!hmp_take_end(h))
 		return;
-	const char *more = "";
-	if (vm_state(h->vm) == VM_PAUSED && vm_stop_info(h->vm)->reason == STOP_START)
-		more = " (prelaunch)";
-	fprintf(h->out, "VM status: %s%s\n", text[vm_state(h->vm)], more);
+	fprintf(h->out, "VM status: %s", text[vm_state(h->vm)]);
+	if (vm_state(h->vm) == VM_PAUSED)
+		print_pause(h, vm_stop_info(h->vm));
+	else
+		fputc('\n', h->out);
 }
 
 void hmp_info_version(struct hmp *h)

@@ -54,12 +54,11 @@ static void execute(void *ctx)
 {
 	struct request *r = ctx;
 	struct hmp_session *s = r->session;
-	uint64_t before = run_control_steps(s->vm);
+	uint64_t before = run_control_moves(s->vm);
 	hmp_execute_session(s->vm, r->line, print, s, &s->live);
-	uint64_t steps = run_control_steps(s->vm);
 	atomic_store(&s->stopped, false);
 	/* only for what this line began: a step out of HLT may take for ever */
-	atomic_store(&s->stepping, steps && steps != before);
+	atomic_store(&s->stepping, run_control_moves(s->vm) != before && vm_state(s->vm) == VM_RUNNING);
 }
 
 static void tell_stop(void *ctx)

@@ -37,5 +37,11 @@ bool run_control_stepped(struct vm *);
 bool run_control_skip(struct vm *, uint32_t pc);
 /* Would it? */
 bool run_control_skips(const struct vm *, uint32_t pc);
+/* Do not stop at this address, where the guest stands, this once. */
+void run_control_pass(struct vm *, uint32_t pc);
+
+/* How many steps of any kind were begun, `next` included: for who waits for the end of his own. */
+uint64_t run_control_moves(const struct vm *);
+void run_control_moved(struct vm *);
 
 #endif

@@ -32,8 +32,10 @@ struct run_control {
 	bool have_vcpu, in_guest;
 	bool time_stopped;
 	uint64_t tsc; /* the guest's, when it was stopped */
-	uint64_t steps;
+	uint64_t steps, moves;
 	unsigned step_flags;
+	uint32_t range_first, range_end; /* steps in it do not count; equal: none */
+	bool range_past;
 	bool skip;        /* pass over a breakpoint at skip_pc once */
 	bool pc_written;
 	uint32_t skip_pc;
@@ -285,7 +287,15 @@ void run_control_wait(struct vm *vm)
 	start_time(vm);
 }
 
-static void resume(struct vm *vm, uint64_t steps, unsigned flags)
+struct step {
+	struct vm *vm;
+	uint64_t count;
+	unsigned flags;
+	uint32_t first, end;
+	bool past;
+};
+
+static void resume(struct vm *vm, const struct step *step)
 {
 	struct run_control *r = vm->run;
 
@@ -293,10 +303,14 @@ static void resume(struct vm *vm, uint64_t steps, unsigned flags)
 		return;
 	r->skip = !r->pc_written && r->stop.reason != STOP_START;
 	r->skip_pc = r->stop.pc;
-	r->steps = steps;
-	r->step_flags = flags;
+	r->moves += step->count > 0;
+	r->steps = step->count;
+	r->step_flags = step->flags;
+	r->range_first = step->first;
+	r->range_end = step->end;
+	r->range_past = step->past;
 	continue_tsc(vm);
-	if (!(flags & STEP_NO_TIME))
+	if (!(step->flags & STEP_NO_TIME))
 		start_time(vm);
 	atomic_store(&r->state, VM_RUNNING);
 	tell(vm, VM_EVENT_RESUME);
@@ -313,7 +327,7 @@ static void do_stop(void *vm)
 
 static void do_cont(void *vm)
 {
-	resume(vm, 0, 0);
+	resume(vm, &(struct step){0});
 }
 
 static void request(struct vm *vm, void (*fn)(void *))
@@ -334,31 +348,35 @@ void vm_cont(struct vm *vm)
 	request(vm, do_cont);
 }
 
-struct step {
-	struct vm *vm;
-	uint64_t count;
-	unsigned flags;
-};
-
 static void do_step(void *ctx)
 {
 	struct step step = *(struct step *)ctx;
 
 	free(ctx);
-	resume(step.vm, step.count, step.flags);
+	resume(step.vm, &step);
 }
 
-void vm_step(struct vm *vm, uint64_t count, unsigned flags)
+static void request_step(struct step step)
 {
 	struct step *s = malloc(sizeof(*s));
 
 	if (!s)
 		abort();
-	*s = (struct step){vm, count, flags};
-	if (between_instructions(vm->run))
+	*s = step;
+	if (between_instructions(step.vm->run))
 		do_step(s);
 	else
-		vm_post(vm, do_step, s);
+		vm_post(step.vm, do_step, s);
+}
+
+void vm_step(struct vm *vm, uint64_t count, unsigned flags)
+{
+	request_step((struct step){.vm = vm, .count = count, .flags = flags});
+}
+
+void vm_step_range(struct vm *vm, uint32_t first, uint32_t end, bool past, unsigned flags)
+{
+	request_step((struct step){vm, 1, flags, first, end, past});
 }
 
 void vm_reset(struct vm *vm)
@@ -383,14 +401,43 @@ unsigned run_control_step_flags(const struct vm *vm)
 	return vm->run->step_flags;
 }
 
+/* In the range nothing counts; `past` it, at its end, neither does the step that led there. */
+static bool range_goes_on(struct vm *vm)
+{
+	struct run_control *r = vm->run;
+	uint32_t eip = (uint32_t)vm->cpu.rip, len = r->range_end - r->range_first;
+	bool past = r->range_past && len && eip == r->range_end;
+
+	if (eip - r->range_first < len)
+		return true;
+	r->range_first = r->range_end = 0;
+	return past;
+}
+
 bool run_control_stepped(struct vm *vm)
 {
 	const struct vm_stop_info info = {.reason = STOP_STEP};
 
-	if (!vm->run->steps || --vm->run->steps)
+	if (!vm->run->steps || range_goes_on(vm) || --vm->run->steps)
 		return false;
 	run_control_stop(vm, &info);
 	return true;
+}
+
+uint64_t run_control_moves(const struct vm *vm)
+{
+	return vm->run->moves;
+}
+
+void run_control_moved(struct vm *vm)
+{
+	vm->run->moves++;
+}
+
+void run_control_pass(struct vm *vm, uint32_t pc)
+{
+	vm->run->skip = true;
+	vm->run->skip_pc = pc;
 }
 
 bool run_control_skips(const struct vm *vm, uint32_t pc)

@@ -29,6 +29,7 @@ enum stop_reason {
 	STOP_STEP,       /* vm_step is through */
 	STOP_BREAKPOINT, /* at the address, before the instruction */
 	STOP_WATCHPOINT, /* after the instruction that touched memory */
+	STOP_EVENT,      /* at an event (debug.h) */
 	STOP_POWEROFF,   /* the guest is off (VM_SHUTDOWN) */
 	STOP_RESET,      /* was VM_SHUTDOWN, and reset: now PAUSED */
 };
@@ -37,8 +38,14 @@ enum stop_reason {
 struct vm_stop_info {
 	enum stop_reason reason;
 	uint32_t pc;      /* linear address of the next instruction */
-	uint32_t address; /* STOP_WATCHPOINT: first watched byte that was touched */
-	unsigned kind;    /* STOP_WATCHPOINT: the DEBUG_* kind of the point (debug.h) */
+	uint32_t address; /* STOP_WATCHPOINT: first watched byte that was touched; STOP_EVENT: of a page fault */
+	unsigned kind;    /* STOP_WATCHPOINT, STOP_EVENT: the DEBUG_* kind of the point (debug.h) */
+	/* STOP_EVENT */
+	bool held;        /* it has not happened yet */
+	bool external;    /* an interrupt from outside */
+	uint8_t size;     /* of a port access */
+	uint32_t number;  /* port, vector, control register; the mode before */
+	uint32_t value;   /* error code; what is written; the mode now */
 };
 
 enum vm_event { VM_EVENT_STOP, VM_EVENT_RESUME, VM_EVENT_RESET, VM_EVENT_SHUTDOWN };
@@ -64,8 +71,13 @@ enum {
 	STEP_NO_INTERRUPTS = 1, /* hold interrupts and NMIs off (a halted processor still takes them) */
 	STEP_NO_TIME = 2,       /* no timer runs meanwhile (while halted they do) */
 };
-/* Execute `count` > 0 instructions (the delivery of an exception belongs to the one that raised it), then stop. */
+/*
+ * Execute `count` > 0 instructions (the delivery of an exception belongs to the one that raised it; a repeated one is one), then
+ * stop.
+ */
 void vm_step(struct vm *, uint64_t count, unsigned flags);
+/* Execute at least one, and go on while EIP is in [first, end). `past`: when it arrives at `end`, one more. */
+void vm_step_range(struct vm *, uint32_t first, uint32_t end, bool past, unsigned flags);
 /* QEMU's system_reset and quit. */
 void vm_reset(struct vm *);
 void vm_quit(struct vm *, int exit_code);

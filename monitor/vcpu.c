@@ -81,6 +81,7 @@ static bool reset(struct vm *vm)
 		return false;
 	}
 	mmu_paging_changed(vm->mmu, true, true);
+	debug_reset(vm);
 	return true;
 }
 
@@ -114,8 +115,16 @@ static bool handle_requests(struct vm *vm)
 
 static enum run_exit run_guest(struct vm *vm)
 {
+	enum run_exit why;
 	run_control_enter(vm);
-	enum run_exit why = debug_active(vm) ? debug_run(vm) : vm->accel->run(vm->accel_state);
+	if (vm->cpu.watch)
+		debug_event_begin(vm);
+	if (debug_active(vm)) {
+		why = debug_run(vm);
+	} else {
+		run_control_skip(vm, 0); /* nothing to be passed over: it goes on elsewhere */
+		why = vm->accel->run(vm->accel_state);
+	}
 	run_control_leave(vm);
 	return why;
 }

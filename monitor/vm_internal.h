@@ -27,6 +27,8 @@ struct accel {
 	/* Stop (RUN_DEBUG) before the instruction at any of these linear addresses, ascending; outside `run`. Null: it cannot,
 	 * debug.c runs the guest while there are any. */
 	void (*set_breakpoints)(void *, const uint32_t *lin, unsigned n);
+	/* Events are looked at (vm->cpu.watch): see to it that the interpreter meets them all. Null: as for set_breakpoints. */
+	void (*set_watched)(void *, bool on);
 };
 extern const struct accel accel_interp, accel_dbt;
 
@@ -89,8 +91,16 @@ void debug_destroy(struct debug *);
 /* Must the guest run instruction by instruction now? Then by debug_run instead of the accelerator. */
 bool debug_active(struct vm *);
 enum run_exit debug_run(struct vm *);
-/* The accelerator stopped at a breakpoint. */
-void debug_stopped(struct vm *);
+/* The accelerator stopped at a breakpoint. False: the guest goes on (it was for `next`, but the call has not come back yet). */
+bool debug_stopped(struct vm *);
+/* The guest is about to run: changes of mode are those from now on. */
+void debug_event_begin(struct vm *);
+/* Power-on: what was held is forgotten. */
+void debug_reset(struct vm *);
+/* Asked while events are looked at, by what takes interrupts: is the guest about to stop, or does it stop for this one? */
+bool debug_stopping(const struct vm *);
+bool debug_hold_interrupt(struct vm *, unsigned vector);
+bool debug_hold_nmi(struct vm *);
 
 /* interp.c: take an NMI or an interrupt if one may be taken here; true: one was delivered. */
 bool vm_take_event(struct vm *);

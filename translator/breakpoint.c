@@ -1,8 +1,13 @@
 /*
+ * What debuggers want of the translator.
+ *
  * Breakpoints: no unit contains one, so that control comes by the dispatcher there.
  *
  * A unit that would run into a breakpoint ends before it; none begins at one, as the dispatcher leaves first. Exits to
  * such an address are never chained and indirect branches to it always miss. Code elsewhere is as without.
+ *
+ * Events (ports, exceptions, control registers, modes) are noticed by the interpreter (cpu/watch.c). Translated code leaves for it
+ * where they happen, but for system instructions on the lean path: that is closed while somebody looks.
  */
 #include "translator/internal.h"
 
@@ -52,4 +57,32 @@ bool tc_set_breakpoints(struct tc *tc, const uint32_t *lin, unsigned n)
 	if (n)
 		drop_overlapping(tc);
 	return true;
+}
+
+void tc_set_watched(struct tc *tc, bool on)
+{
+	tc->watched = on;
+}
+
+/* The start of the CCF's last instruction. */
+static uint32_t last_instruction(struct tc *tc, const struct ccf *c)
+{
+	const struct ccf_insn *map = (const struct ccf_insn *)tc_rx(tc, c->map);
+
+	return c->lin + c->guest_len - map[c->insns - 1].guest;
+}
+
+bool tc_unit_end(struct tc *tc, uint32_t lin, uint32_t *last)
+{
+	uint32_t mode = mode_of(tc->cpu);
+
+	for (ccf_id id = 1; id < tc->ccf_top; id++) {
+		const struct ccf *c = ccf_of(tc, id);
+
+		if (c->state != CCF_LIVE || (c->mode & ~(uint32_t)MODE_GEAR) != mode || lin - c->lin >= c->guest_len)
+			continue;
+		*last = last_instruction(tc, c);
+		return true;
+	}
+	return false;
 }

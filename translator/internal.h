@@ -245,6 +245,7 @@ struct tc {
 	bool fsgsbase;
 	bool lean;              /* may the lean path be taken? */
 	bool unchained;         /* every block comes by the dispatcher: lockstep, or the log wants to see it */
+	bool watched;           /* not by system instructions: a debugger looks at events */
 	uint32_t last_exit;     /* direct exit just taken, to be chained; 0: none */
 	bool changed;           /* CCFs were dropped: a callout may not return into the TC */
 	ccf_id interrupted;     /* CCF whose exits a kick has pointed at their stubs; 0: none */

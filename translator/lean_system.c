@@ -381,7 +381,7 @@ uint64_t lean_system(struct tcx *x)
 	uint32_t eip = (uint32_t)tc->cpu->rip, mode = tc->mode, next = x->arg;
 	uint64_t to;
 
-	if (!tc->lean)
+	if (!tc->lean || tc->watched)
 		return LEAN_NO;
 	to = operation[LEAN_OP(x->op)](tc, x->op);
 	if (to == LEAN_NO)

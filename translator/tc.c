@@ -304,10 +304,13 @@ enum tc_exit tc_run(struct tc *tc)
 			direct_rest(tc);
 			return TC_EXIT_KICK;
 		}
-		if (anything_pending(tc))
+		if (anything_pending(tc)) {
 			deliver_interrupts(tc);
-		else
+			if (atomic_load_explicit(&tc->x.kick, memory_order_relaxed))
+				continue; /* a debugger looks at interrupts, and stops here */
+		} else {
 			tc->x.intr_wait = 0;
+		}
 		if (tc->failed)
 			return TC_EXIT_ERROR;
 		if (c->shutdown)

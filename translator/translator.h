@@ -66,6 +66,15 @@ void tc_kick(struct tc *);
  */
 bool tc_set_breakpoints(struct tc *, const uint32_t *lin, unsigned n);
 
+/*
+ * Somebody looks at events (cpu->watch): system instructions then go by the interpreter, which knows of it. Code stays as it is. vCPU
+ * thread, not inside tc_run.
+ */
+void tc_set_watched(struct tc *, bool on);
+
+/* The translated unit of the present mode around `lin`: the address of its last instruction. False: there is none. */
+bool tc_unit_end(struct tc *, uint32_t lin, uint32_t *last);
+
 /* Forget all translations (reset). vCPU thread, not inside tc_run. */
 void tc_flush(struct tc *);
 
