@@ -256,7 +256,7 @@ static enum world_stop take_exit(struct world *w, struct world_exit *x, uint16_t
 		if (!take_image(&p, fs, gs, r, fx))
 			break;
 		*x = (struct world_exit){(int)p.sig, p.code, p.trap, p.error, p.arch, (uint32_t)p.address};
-		if (p.sig == WORLD_KICK_SIGNAL)
+		if (p.sig == WORLD_KICK_SIGNAL || p.code <= 0) /* <= 0: sent by a process, not raised by the processor */
 			return WORLD_STOP_KICK;
 		if (p.trap == EXC_PF && p.sig == 11 && p.address >> 32)
 			break;

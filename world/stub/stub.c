@@ -160,7 +160,7 @@ static _Noreturn void on_signal(int sig, siginfo_t *si, void *context)
 
 	if ((uint16_t)r[REG_CSGSFS] != WORLD_CS) {
 		/* not entered yet; anything else in 64-bit mode is not the guest as it should be */
-		int calm = sig == WORLD_KICK_SIGNAL && entering((uintptr_t)r[REG_RIP]);
+		int calm = (sig == WORLD_KICK_SIGNAL || si->si_code <= 0) && entering((uintptr_t)r[REG_RIP]);
 
 		report(calm ? WORLD_KICKED : WORLD_BROKEN);
 	}
@@ -180,6 +180,19 @@ struct kernel_sigaction {
 	const void *restorer;
 	unsigned long mask;
 };
+
+/*
+ * What is sent to the monitor's process group (Ctrl-C, timeout) is the monitor's to decide. Job control stops a world like
+ * everybody else.
+ */
+static void ignore_signals(void)
+{
+	static const struct kernel_sigaction ignore = {.handler = (void *)SIG_IGN};
+
+	for (int sig = 1; sig <= 64; sig++)
+		if (sig != SIGTSTP && sig != SIGTTIN && sig != SIGTTOU && sig != SIGCONT)
+			raw_syscall(13 /* rt_sigaction */, sig, (long)&ignore, 0, 8, 0, 0);
+}
 
 static void catch_signals(void)
 {
@@ -245,6 +258,7 @@ _Noreturn void stub_main(void)
 	sys3(436 /* close_range */, 1, 0xffffffff, 0);
 	lock_up();
 	unmap_all_else();
+	ignore_signals();
 	catch_signals();
 	if (install_filter() < 0)
 		die();

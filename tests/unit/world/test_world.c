@@ -391,6 +391,27 @@ static void test_stopped_and_killed(void **state)
 	assert_int_equal(run(), WORLD_STOP_DEAD);
 }
 
+/* Signals that other processes send end a run at most, whatever they are called; what is for the whole process group is ignored. */
+static void test_signals_from_outside(void **state)
+{
+	static int signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGALRM, SIGUSR1, SIGPIPE, SIGSEGV, SIGBUS, SIGILL,
+				SIGFPE, SIGTRAP, SIGSYS};
+
+	CODE_IS(0x40, 0xeb, 0xfd);
+	for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+		assert_int_equal(run_and(&signals[i]), WORLD_STOP_KICK);
+		assert_true(r.eip == CODE || r.eip == CODE + 1);
+		/* between two runs */
+		kill(world_pid(w), signals[i]);
+	}
+	memcpy(bytes, "\x0f\x0b", 2);
+	r.eip = CODE;
+	while (run() == WORLD_STOP_KICK)
+		;
+	assert_int_equal(x.signal, SIGILL);
+	assert_int_equal(x.trap, EXC_UD);
+}
+
 /* The monitor is killed: its worlds go too. */
 static void test_monitor_killed(void **state)
 {
@@ -490,7 +511,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
 		T(test_available), T(test_registers), T(test_page_faults), T(test_segments),
 		T(test_vector_state), T(test_traps), T(test_system_calls), T(test_64bit_system_calls),
-		T(test_kick), T(test_stopped_and_killed), T(test_monitor_killed), T(test_nothing_leaks),
+		T(test_kick), T(test_stopped_and_killed), T(test_signals_from_outside), T(test_monitor_killed), T(test_nothing_leaks),
 		T(test_nothing_else_is_mapped), T(test_stub_cannot_be_misused),
 	};
 
