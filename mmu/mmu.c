@@ -369,3 +369,11 @@ enum outcome mmu_track_code(struct mmu *m, bool user, gva_t a, gpa_t *out)
 	shadow_set(m, w, page, (uint32_t)(k.gpa.v >> PAGE_SHIFT << SH_GFN_SHIFT) | word | SH_CODE);
 	return OUT_OK;
 }
+
+bool mmu_code_in_use(const struct mmu *m, uint32_t page)
+{
+	for (unsigned i = 1; i < m->spaces; i++)
+		if (m->win[i].tracked && (m->win[i].shadow[page] & SH_CODE))
+			return true;
+	return false;
+}

@@ -165,6 +165,8 @@ void mmu_invlpg(struct mmu *, gva_t);
  * reported to the listener from now on. OUT_FAULT: cpu->fault is the #PF.
  */
 MUST_USE enum outcome mmu_track_code(struct mmu *, bool user, gva_t, gpa_t *);
+/* Is the linear page (number) tracked in any user space? */
+bool mmu_code_in_use(const struct mmu *, uint32_t page);
 
 /*
  * The same two answers as mmu_window_base/mmu_space and mmu_track_code, when they are known already; false: ask those.

@@ -86,6 +86,13 @@ void ccf_insert(struct tc *tc, ccf_id id)
 	smc_add(tc, id);
 }
 
+void ccf_readdress(struct tc *tc, ccf_id id, uint32_t lin)
+{
+	unhash(tc, id);
+	ccf_of(tc, id)->lin = lin;
+	hash(tc, id);
+}
+
 static bool is_live_at(const struct ccf *c, uint32_t lin, uint32_t mode, uint64_t gpa)
 {
 	return c->lin == lin && c->mode == mode && c->gpa == gpa && c->state == CCF_LIVE;

@@ -92,6 +92,13 @@ void emit_rm(struct emit *e, uint32_t op, unsigned reg, struct xmem m)
 	emit_modrm_mem(e, reg, m);
 }
 
+void emit_rm_disp32(struct emit *e, uint32_t op, unsigned reg, unsigned base, uint32_t disp)
+{
+	emit_opcode(e, op, (base >= 8 ? 1 : 0) | (reg >= 8 ? 4 : 0));
+	emit_u8(e, (uint8_t)(0x80 | (reg & 7) << 3 | (base & 7)));
+	emit_u32(e, disp);
+}
+
 void emit_rr(struct emit *e, uint32_t op, unsigned reg, unsigned rm)
 {
 	emit_opcode(e, op, (reg >= 8 ? 4 : 0) | (rm >= 8 ? 1 : 0));

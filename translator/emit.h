@@ -88,6 +88,8 @@ static inline void emit_u32(struct emit *e, uint32_t v)
 void emit_rm(struct emit *, uint32_t op, unsigned reg, struct xmem);
 /* opcode reg, reg2 (mod = 3) */
 void emit_rr(struct emit *, uint32_t op, unsigned reg, unsigned rm);
+/* opcode reg, [base + disp], always with four bytes of displacement, and these last; base is not RSP or R12. */
+void emit_rm_disp32(struct emit *, uint32_t op, unsigned reg, unsigned base, uint32_t disp);
 /* ModRM, SIB and displacement for `reg` and a memory operand; prefixes are the caller's. */
 void emit_modrm_mem(struct emit *, unsigned reg, struct xmem);
 /* REX bits B and X that a memory operand needs. */

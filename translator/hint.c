@@ -16,8 +16,21 @@ enum form hint_form(const struct tc *tc, uint32_t lin)
 	return (uint32_t)h == lin ? (enum form)(h >> 32 & 0xff) : FORM_WINDOW;
 }
 
+static unsigned page_bit(uint32_t page)
+{
+	return page & (HINT_PAGES - 1);
+}
+
+bool hint_on_page(const struct tc *tc, uint32_t page)
+{
+	return tc->hint_page[page_bit(page) / 64] >> (page_bit(page) % 64) & 1;
+}
+
 void hint_set(struct tc *tc, uint32_t lin, enum form form)
 {
+	unsigned bit = page_bit(lin >> PAGE_SHIFT);
+
+	tc->hint_page[bit / 64] |= 1ull << (bit % 64);
 	*slot(tc, lin) = (uint64_t)form << 32 | lin;
 	history_note(tc->history, HISTORY_FORM, lin, tc->mode, form);
 }

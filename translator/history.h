@@ -17,6 +17,7 @@
 #define HISTORY_EVENTS(X)                                                                          \
 	X(TRANSLATE, "translate", true, "translated; arg: guest instructions")                     \
 	X(REVIVE, "revive", true, "revived: the same bytes are back; arg: guest physical address") \
+	X(MOVE, "move", true, "moved here; arg: from which linear address")                        \
 	X(DROP, "invalidate", true, "dropped; arg: guest physical address written, or all ones")   \
 	X(EVICT, "evict", true, "evicted for room")                                                \
 	X(FORM, "form", true, "another form learnt from a fault; arg: 1 look-up, 2 callout")       \

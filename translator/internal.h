@@ -94,12 +94,13 @@ struct ccf {
 	uint8_t state;
 	uint8_t flags;     /* CCF_* */
 	uint8_t counting;  /* bytes at `host` that count the entry (counts.h); 0: it is not counted */
-	uint8_t pad[2];
+	uint8_t fields;    /* places in the code that depend on its linear address (move.h) */
+	uint8_t pad;
 	uint64_t hash;     /* of the source bytes */
 	struct ccf_exit exit[CCF_EXITS];
 	uint32_t incoming;   /* first exit id chained to this CCF; 0: none */
 	ccf_id page_next[2], page_prev[2]; /* same gfn as gpa / gpa2 */
-	uint32_t map;        /* offset in the TC of its struct ccf_insn array, behind the code */
+	uint32_t map;        /* offset in the TC of its struct ccf_insn array, behind the code; then come the fields */
 };
 
 /*
@@ -116,6 +117,7 @@ enum {
 	CCF_SELFCHECK = 2, /* compares its source bytes at entry */
 	CCF_STALE = 8,       /* dropped because its form was wrong: never revive */
 	CCF_NO_REVIVAL = CCF_CROSSING | CCF_SELFCHECK | CCF_STALE,
+	CCF_FIXED = 16,      /* cannot be moved */
 	CCF_SIDE_EFFECT = 4, /* contains an instruction that may be executed only once (I/O, time) */
 };
 
@@ -172,6 +174,7 @@ struct code_page {
 	uint16_t writes;   /* writes since the last drop that hit no CCF */
 	uint16_t thrash;   /* how often everything was dropped for such writes */
 	uint16_t clean;    /* self-checks in a row that found nothing */
+	uint32_t moved_to; /* linear page last asked for by move_page, plus one */
 	bool used;
 	bool selfcheck;    /* too often written: leave it writable, CCFs check themselves */
 };
@@ -199,7 +202,7 @@ struct direct_gear {
 
 /* ---------------------------------- the translation cache ---------------------------------- */
 
-enum { TC_SEGMENTS = 16, TC_HASH_BITS = 18, TC_HINT_BITS = 12 };
+enum { TC_SEGMENTS = 16, TC_HASH_BITS = 18, TC_HINT_BITS = 12, HINT_PAGES = 4096 };
 
 struct tc {
 	struct tcx x;
@@ -229,6 +232,7 @@ struct tc {
 	struct code_page *page; /* open-addressed by gfn (smc.c) */
 	unsigned pages, page_slots; /* in use; in all, a power of two */
 	uint64_t *hint;         /* lin | form, direct-mapped */
+	uint64_t hint_page[HINT_PAGES / 64]; /* linear pages, by their low bits, that have any */
 
 	struct ibtc ibtc[IBTC_TABLES];
 	struct ibtc *ibtc_now;
@@ -282,6 +286,8 @@ void cache_flush(struct tc *);
 /* ---- ccf.c ---- */
 ccf_id ccf_alloc(struct tc *);
 void ccf_insert(struct tc *, ccf_id);
+/* Give it another linear address; its code is the caller's business. */
+void ccf_readdress(struct tc *, ccf_id, uint32_t lin);
 ccf_id ccf_find(struct tc *, uint32_t lin, uint32_t mode, uint64_t gpa);
 /* Only those within one page; for the lean path. */
 ccf_id ccf_find_whole(struct tc *, uint32_t lin, uint32_t mode, uint64_t gpa);
@@ -314,6 +320,8 @@ void ibtc_select(struct tc *, unsigned space, uint32_t mode);
 bool ibtc_select_known(struct tc *, unsigned space, uint32_t mode);
 ccf_id ibtc_get(struct tc *, uint32_t lin);
 void ibtc_put(struct tc *, ccf_id);
+/* The same when its slot is empty. */
+void ibtc_offer(struct tc *, ccf_id);
 void ibtc_forget_ccf(struct tc *, ccf_id);
 void ibtc_forget_space(struct tc *, unsigned space);
 void ibtc_forget_page(struct tc *, unsigned space, uint64_t lin_page);
@@ -325,6 +333,9 @@ void smc_destroy(struct tc *);
 void smc_add(struct tc *, ccf_id);
 void smc_remove(struct tc *, ccf_id);
 bool smc_page_selfchecks(struct tc *, uint64_t gpa);
+/* The CCFs of a page, those that span into it included. */
+struct code_page *smc_page(struct tc *, uint64_t gfn);
+ccf_id smc_next(struct tc *, ccf_id, uint64_t gfn);
 bool smc_selfchecked(struct tc *, ccf_id, bool unchanged);
 void smc_clear(struct tc *);
 void smc_code_unmapped(void *ctx, unsigned space, uint64_t first, uint64_t last);
@@ -334,6 +345,8 @@ void smc_space_recycled(void *ctx, unsigned space);
 enum form hint_form(const struct tc *, uint32_t lin);
 void hint_set(struct tc *, uint32_t lin, enum form);
 bool hint_exception(struct tc *, uint32_t lin);
+/* May there be a form learnt for an instruction of the linear page? */
+bool hint_on_page(const struct tc *, uint32_t page);
 
 /* ---- window.c ---- */
 void window_init(struct tc *);
@@ -359,6 +372,8 @@ bool breakpoint_in(const struct tc *, uint32_t lin, uint32_t len);
 /* ---- translate.c ---- */
 /* Translate at lin (already fetched as gpa). 0 when the first instruction must be interpreted instead. */
 ccf_id translate(struct tc *, uint32_t lin, uint32_t mode, uint64_t gpa);
+/* Is this CCF what translating its instructions at its address gives? False with a description in err. */
+bool translate_same(struct tc *, ccf_id, char *err, size_t errlen);
 
 /* ---- fault.c ---- */
 bool fault_thread_init(struct tc *, char *err, size_t errlen);

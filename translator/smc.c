@@ -117,6 +117,16 @@ void smc_remove(struct tc *tc, ccf_id id)
 	}
 }
 
+struct code_page *smc_page(struct tc *tc, uint64_t gfn)
+{
+	return page_find(tc, gfn);
+}
+
+ccf_id smc_next(struct tc *tc, ccf_id id, uint64_t gfn)
+{
+	return *next_on_page(tc, id, gfn);
+}
+
 bool smc_page_selfchecks(struct tc *tc, uint64_t gpa_)
 {
 	struct code_page *p = page_find(tc, gpa_ >> PAGE_SHIFT);
@@ -329,5 +339,6 @@ void smc_clear(struct tc *tc)
 			physmap_unmark_code(tc->pm, gpa(tc->page[i].gfn << PAGE_SHIFT));
 	madvise(tc->page, table_bytes(tc), MADV_DONTNEED); /* zero again */
 	memset(tc->hint, 0, (1 << TC_HINT_BITS) * sizeof(*tc->hint));
+	memset(tc->hint_page, 0, sizeof(tc->hint_page));
 	tc->pages = 0;
 }

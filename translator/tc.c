@@ -180,6 +180,8 @@ static ccf_id find_or_translate(struct tc *tc)
 		return 0;
 	}
 	id = ccf_find(tc, lin, tc->mode, at.v);
+	if (!id && move_page(tc, lin, tc->mode, at.v))
+		id = ccf_find(tc, lin, tc->mode, at.v);
 	if (!id)
 		id = ccf_revive(tc, lin, tc->mode, at.v);
 	if (!id)

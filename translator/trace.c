@@ -148,6 +148,7 @@ void trace_print(const struct history *h, const struct history_event *e, FILE *f
 	case HISTORY_WORLD_MAP: print_map(e, f); break;
 	case HISTORY_REVIVE: fprintf(f, "gpa %llx", (unsigned long long)e->arg); break;
 	case HISTORY_EVICT: fputs("its place in the cache was needed", f); break;
+	case HISTORY_MOVE:
 	case HISTORY_CHAIN:
 	case HISTORY_EXIT: fprintf(f, "from %08x", (uint32_t)e->arg); break;
 	case HISTORY_MISS: fputs("not in the table of branches", f); break;

@@ -51,7 +51,7 @@ static bool uses_vector_state(const struct tinsn *t)
 	}
 }
 
-static void restrict_action(const struct tu *u, struct tinsn *t)
+static void restrict_action(struct tu *u, struct tinsn *t)
 {
 	ZydisISAExt ext = t->z.meta.isa_ext;
 	bool sse = ext != ZYDIS_ISA_EXT_X87 && ext != ZYDIS_ISA_EXT_MMX;
@@ -64,8 +64,10 @@ static void restrict_action(const struct tu *u, struct tinsn *t)
 	    !(u->mode & (sse ? MODE_SSE : MODE_FPU)))
 		t->action = ACT_INTERPRET;
 	t->form = u->mode & MODE_LOOKUP ? FORM_LOOKUP : FORM_WINDOW;
-	if (hint_form(u->tc, t->eip) != FORM_WINDOW)
-		t->form = hint_form(u->tc, t->eip);
+	if (hint_form(u->tc, t->eip) == FORM_WINDOW)
+		return;
+	t->form = hint_form(u->tc, t->eip);
+	u->fixed = true; /* elsewhere it would have another form */
 }
 
 /* Instructions whose effect or result differs each time they run: lockstep runs them alone. */
@@ -130,7 +132,7 @@ static bool plan(struct tu *u)
 
 	if (!page)
 		return false;
-	while (u->n < CCF_MAX_INSNS) {
+	while (u->n < u->limit) {
 		struct tinsn *t = &u->insn[u->n];
 		size_t off = eip - u->lin;
 		const uint8_t *bytes = page + off;
@@ -166,6 +168,7 @@ static void emit_insn(struct tu *u, const struct tinsn *t)
 {
 	xl_fn *fn = emitters[t->action].fn;
 	size_t start = u->e.len, back;
+	unsigned fields = u->fields;
 
 	if (t->action == ACT_NOP)
 		return;
@@ -180,6 +183,7 @@ static void emit_insn(struct tu *u, const struct tinsn *t)
 		return;
 	}
 	u->e.len = start;
+	u->fields = fields;
 	u->exits = 0;
 	back = xl_interpret(u, t);
 	emit_patch32(&u->e, back, u->e.len);
@@ -239,7 +243,8 @@ static void fill_record(struct tu *u, struct ccf *c, uint32_t off)
 	c->guest_len = (uint16_t)(u->end - u->lin);
 	c->insns = (uint8_t)u->n;
 	c->flags = (uint8_t)((u->gpa2 != ~0ull ? CCF_CROSSING : 0) | (u->selfcheck ? CCF_SELFCHECK : 0) |
-			     (u->side_effect ? CCF_SIDE_EFFECT : 0));
+			     (u->side_effect ? CCF_SIDE_EFFECT : 0) | (u->fixed ? CCF_FIXED : 0));
+	c->fields = (uint8_t)u->fields;
 	c->hash = code_hash(src, c->guest_len);
 	memcpy(c->exit, u->exit, sizeof(c->exit));
 	c->map = (off + (uint32_t)u->e.len + 3) & ~3u;
@@ -263,13 +268,14 @@ static bool verify_unit(struct tu *u)
 static ccf_id publish(struct tu *u)
 {
 	struct tc *tc = u->tc;
-	size_t map_bytes = u->n * sizeof(u->map[0]);
-	uint32_t off = cache_reserve(tc, u->e.len + 3 + map_bytes);
+	size_t map_bytes = u->n * sizeof(u->map[0]), field_bytes = u->fields * sizeof(u->field[0]);
+	uint32_t off = cache_reserve(tc, u->e.len + 3 + map_bytes + field_bytes);
 	struct ccf *c = ccf_of(tc, u->id);
 
 	fill_record(u, c, off);
 	cache_write(tc, u->id, off, u->code, u->e.len);
 	cache_write(tc, u->id, c->map, u->map, map_bytes);
+	cache_write(tc, u->id, c->map + (uint32_t)map_bytes, u->field, field_bytes);
 	ccf_insert(tc, u->id);
 	if (log_on(LOG_IN_ASM | LOG_OP | LOG_OUT_ASM))
 		translog_unit(u);
@@ -291,11 +297,10 @@ static uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-ccf_id translate(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa_)
+static struct tu *unit_for(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa_)
 {
 	static struct tu unit; /* large; one vCPU thread translates */
 	struct tu *u = &unit;
-	uint64_t start = now_ns();
 
 	u->tc = tc;
 	u->mode = mode;
@@ -303,16 +308,32 @@ ccf_id translate(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa_)
 	u->gpa = gpa_;
 	u->gpa2 = ~0ull;
 	u->n = 0;
-	u->exits = 0;
+	u->limit = CCF_MAX_INSNS;
+	u->exits = u->fields = 0;
 	u->ended = u->side_effect = false;
+	/* the last page: an instruction that wraps is interpreted */
+	u->fixed = lin >> PAGE_SHIFT == 0xfffff;
 	u->selfcheck = smc_page_selfchecks(tc, gpa_);
 	memset(u->exit, 0, sizeof(u->exit));
+	return u;
+}
+
+static void emit_all(struct tu *u, ccf_id id)
+{
+	u->id = id;
+	u->e = (struct emit){u->code, 0, sizeof(u->code), false};
+	emit_unit(u);
+}
+
+ccf_id translate(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa_)
+{
+	uint64_t start = now_ns();
+	struct tu *u = unit_for(tc, lin, mode, gpa_);
+
 	if (!plan(u))
 		return 0;
 	u->selfcheck |= u->gpa2 != ~0ull && smc_page_selfchecks(tc, u->gpa2);
-	u->id = ccf_alloc(tc);
-	u->e = (struct emit){u->code, 0, sizeof(u->code), false};
-	emit_unit(u);
+	emit_all(u, ccf_alloc(tc));
 	if (!verify_unit(u)) {
 		ccf_release(tc, u->id);
 		return 0;
@@ -320,4 +341,45 @@ ccf_id translate(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa_)
 	publish(u);
 	tc->stats.translate_ns += now_ns() - start;
 	return u->id;
+}
+
+/* ----------------------------------- compare ----------------------------------- */
+
+static bool same_exit(const struct ccf_exit *a, const struct ccf_exit *b)
+{
+	return a->target == b->target && a->patch == b->patch && a->stub == b->stub && a->alt == b->alt;
+}
+
+/* The code as it was before its exits were chained: as the new translation has them. */
+static void unchained_code(const struct tu *u, const struct ccf *c, uint8_t *code)
+{
+	memcpy(code, tc_rx(u->tc, c->host - c->entry), c->host_len);
+	for (unsigned i = 0; i < CCF_EXITS; i++)
+		if (c->exit[i].patch)
+			memcpy(code + c->exit[i].patch, u->code + c->exit[i].patch, 4);
+}
+
+bool translate_same(struct tc *tc, ccf_id id, char *err, size_t errlen)
+{
+	static uint8_t code[CCF_MAX_BYTES];
+	const struct ccf *c = ccf_of(tc, id);
+	struct tu *u = unit_for(tc, c->lin, c->mode, c->gpa);
+	const char *wrong = NULL;
+
+	u->limit = c->insns;
+	if (!plan(u) || u->n != c->insns || u->end - u->lin != c->guest_len)
+		wrong = "other instructions";
+	u->selfcheck = c->flags & CCF_SELFCHECK;
+	if (!wrong)
+		emit_all(u, id);
+	if (!wrong && (u->e.len != c->host_len || !same_exit(&u->exit[0], &c->exit[0]) ||
+		       !same_exit(&u->exit[1], &c->exit[1])))
+		wrong = "other exits or another length";
+	if (!wrong) {
+		unchained_code(u, c, code);
+		wrong = memcmp(code, u->code, c->host_len) ? "other code" : NULL;
+	}
+	if (wrong)
+		snprintf(err, errlen, "%s", wrong);
+	return !wrong;
 }

@@ -127,6 +127,7 @@ void tc_log_changed(struct tc *);
 	X(guest_bytes, "guest bytes translated") \
 	X(host_bytes, "host bytes emitted") \
 	X(revivals, "blocks revived by content hash") \
+	X(relocations, "blocks moved to another linear address") \
 	X(invalidations, "blocks dropped by writes") \
 	X(evictions, "blocks evicted for room") \
 	X(chains, "exits chained") \

@@ -6,6 +6,7 @@
 #define RINGFENCE_TRANSLATOR_TU_H
 
 #include "translator/classify.h"
+#include "translator/move.h"
 
 struct tu {
 	struct tc *tc;
@@ -25,11 +26,24 @@ struct tu {
 	size_t miss;          /* look-up form: where the way back from its miss is patched; 0: none */
 	struct ccf_exit exit[CCF_EXITS];
 	unsigned exits;
+	unsigned limit;       /* plan at most so many instructions */
+	bool fixed;           /* cannot be moved: depends on its address in another way than by `field` */
+	unsigned fields;
+	uint16_t field[MOVE_FIELDS]; /* move.h */
 	struct ccf_insn map[CCF_MAX_INSNS];
 	struct tinsn insn[CCF_MAX_INSNS];
 	uint8_t crossing[32]; /* bytes of an instruction that spans two pages */
 	uint8_t code[CCF_MAX_BYTES];
 };
+
+/* The last four bytes emitted depend on the unit's linear address. */
+static inline void move_mark(struct tu *u, enum move_kind kind)
+{
+	if (u->fields == MOVE_FIELDS)
+		u->fixed = true;
+	else
+		u->field[u->fields++] = (uint16_t)((unsigned)kind << MOVE_KIND_SHIFT | (unsigned)(u->e.len - 4));
+}
 
 /*
  * Emitters: false means that this one instruction cannot be expanded here (odd segment,
@@ -44,7 +58,7 @@ xl_fn xl_cli, xl_sti, xl_rdtsc;
 xl_fn xl_mov_to_segment, xl_pop_segment, xl_popf, xl_iret, xl_int, xl_sysenter, xl_sysexit;
 
 /*
- * Call C by way of a stub (enter.S): EIP in R8, `arg` in R10. It comes back to the place that emit_patch32(result) is given.
+ * Call C by way of a stub (enter.S): EIP in R8, `arg` in R10 (an address of the guest's code, for TCX_STUB_CHECK a CCF). It comes back to the place that emit_patch32(result) is given.
  */
 size_t xl_callout(struct tu *, uint32_t eip, uint32_t arg, int32_t stub);
 /* Interpret this instruction, then go on behind it: at the place that emit_patch32(result) is given. */

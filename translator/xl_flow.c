@@ -16,12 +16,20 @@
  */
 #include "translator/tu.h"
 
+/* mov reg, an address of the guest's code */
+static void emit_address(struct tu *u, unsigned reg, uint32_t address)
+{
+	emit_imm32(&u->e, reg, address);
+	move_mark(u, MOVE_ADD);
+}
+
 void xl_prologue(struct tu *u)
 {
 	size_t ok;
 
 	emit_mov64(&u->e, H_R9, H_RCX);
-	emit_lea32(&u->e, H_RCX, (struct xmem){H_R8, H_NONE, 1, false, (int32_t)(0u - u->lin)});
+	emit_rm_disp32(&u->e, 0x8d, H_RCX, H_R8, 0u - u->lin);
+	move_mark(u, MOVE_SUBTRACT);
 	ok = emit_jrcxz(&u->e);
 	emit_mov64(&u->e, H_RCX, H_R9);
 	emit_jmp_mem(&u->e, tcx_mem(TCX_STUB_MISS));
@@ -57,9 +65,9 @@ void xl_exit_stubs(struct tu *u)
 		emit_jmp_mem(&u->e, tcx_mem(TCX_STUB_EXIT));
 		if (u->mode & MODE_USER) {
 			x->alt = (uint16_t)u->e.len;
-			emit_imm32(&u->e, H_R8, x->target);
-			emit_jmp_mem(&u->e, (struct xmem){H_IBTC, H_NONE, 1, false,
-							  (int32_t)((x->target & 0xffff) * 8)});
+			emit_address(u, H_R8, x->target);
+			emit_rm_disp32(&u->e, 0xff, 4, H_IBTC, (x->target & 0xffff) * 8);
+			move_mark(u, MOVE_SLOT);
 		}
 		emit_patch32(&u->e, x->patch,
 			     (u->mode & MODE_USER) && crosses_page(u, x->target) ? x->alt : x->stub);
@@ -98,6 +106,7 @@ bool xl_call(struct tu *u, const struct tinsn *t)
 	if (!xl_stack_mem(u, t, H_RSP, -4, 4, true, &top))
 		return false;
 	emit_store32_imm(&u->e, top, t->next);
+	move_mark(u, MOVE_ADD);
 	if (t->z.opcode != 0xff) {
 		emit_lea32(&u->e, H_RSP, guest_mem(H_RSP, -4));
 		xl_exit(u, CC_ALWAYS, branch_target(t));
@@ -173,7 +182,7 @@ bool xl_loop(struct tu *u, const struct tinsn *t)
 
 void xl_leave_tc(struct tu *u, uint32_t eip)
 {
-	emit_imm32(&u->e, H_R8, eip);
+	emit_address(u, H_R8, eip);
 	emit_jmp_mem(&u->e, tcx_mem(TCX_STUB_LEAVE));
 }
 
@@ -181,9 +190,11 @@ size_t xl_callout(struct tu *u, uint32_t eip, uint32_t arg, int32_t stub)
 {
 	size_t back;
 
-	emit_imm32(&u->e, H_R8, eip);
+	emit_address(u, H_R8, eip);
 	back = emit_lea_rip(&u->e, H_R9);
 	emit_imm32(&u->e, H_R10, arg);
+	if (stub != TCX_STUB_CHECK)
+		move_mark(u, MOVE_ADD);
 	emit_jmp_mem(&u->e, tcx_mem(stub));
 	return back;
 }

@@ -1,0 +1,273 @@
+/* Code that runs at another linear address: its translations are moved, when nobody uses the old one, and come out as new ones. */
+#include "bench.h"
+
+#include "translator/move.h"
+
+#include <string.h>
+
+/*
+ * Position-independent, two pages: loops, calls, an indirect call, data, an instruction for the interpreter, one that spans the
+ * pages. ESI: where it found itself; EAX: what it counted. Ends by HLT, which user code may not.
+ */
+__asm__(".section .rodata\n"
+	".code32\n"
+	"code:\n"
+	"	call	1f\n"
+	"1:	popl	%esi\n"
+	"	xorl	%eax, %eax\n"
+	"	movl	$20, %ecx\n"
+	"2:	call	4f\n"
+	"	decl	%ecx\n"
+	"	jnz	2b\n"
+	"	leal	5f - 1b(%esi), %edx\n"
+	"	call	*%edx\n"
+	"	addl	%eax, 0x20000\n"
+	"	testl	%eax, %eax\n"
+	"	jz	6f\n"
+	"	cpuid\n"
+	"	movl	0x20000, %eax\n"
+	"	jmp	6f\n"
+	"4:	incl	%eax\n"
+	"	ret\n"
+	"5:	addl	$100, %eax\n"
+	"	push	$7\n"
+	"	popl	%edi\n"
+	"	ret\n"
+	"	.org	code + 4090, 0x90\n"
+	"6:	jmp	7f\n"
+	"	.org	code + 4094, 0x90\n"
+	"7:	addl	$1000, %eax\n"
+	"	call	8f\n"
+	"	hlt\n"
+	"8:	incl	%eax\n"
+	"	ret\n"
+	"code_end:\n"
+	".code64\n"
+	".text\n");
+extern const uint8_t code[], code_end[];
+
+enum {
+	DIRECTORY = 0x50000, /* one for each of two address spaces, a page apart */
+	IDENTITY = 0x52000,  /* page table of the first 4 MiB */
+	TABLE = 0x53000,     /* of the region, for each address space */
+	REGION = 0x40000000,
+	FRAME = AT_FAR,
+	RWU = 7,
+	COUNTED = 20 + 100 + 1000 + 1,
+};
+
+/* The processor before it runs the program: switching paging off between runs would empty every address space. */
+static struct cpu ready;
+
+static void open_bench(struct bench *b, enum tc_lookup lookup)
+{
+	static const struct bench_options small = {.tc_size = 4 << 20};
+
+	bench_open(b, &small);
+	b->tc->config.lookup = lookup;
+	for (unsigned i = 0; i < 1024; i++)
+		bench_put32(b, IDENTITY + i * 4, i << PAGE_SHIFT | RWU);
+	for (unsigned space = 0; space < 2; space++) {
+		bench_put32(b, DIRECTORY + space * PAGE_SIZE, IDENTITY | RWU);
+		bench_put32(b, DIRECTORY + space * PAGE_SIZE + (REGION >> 22) * 4, (TABLE + space * PAGE_SIZE) | RWU);
+	}
+	bench_put(b, FRAME, code, (unsigned)(code_end - code));
+	bench_reset(b, true);
+	b->cpu->cr0 |= CR0_PG;
+	b->cpu->cr3 = DIRECTORY;
+	ready = *b->cpu;
+	mmu_paging_changed(b->mmu, true, true);
+}
+
+/* The two frames of code at `lin`, or nothing there any more. */
+static void map(struct bench *b, unsigned space, uint32_t lin, bool present)
+{
+	for (unsigned i = 0; i < 2; i++)
+		bench_put32(b, TABLE + space * PAGE_SIZE + ((lin - REGION) >> PAGE_SHIFT) * 4 + i * 4,
+			    present ? (FRAME + i * PAGE_SIZE) | RWU : 0);
+}
+
+static void switch_to(struct bench *b, unsigned space)
+{
+	b->cpu->cr3 = DIRECTORY + space * PAGE_SIZE;
+	mmu_paging_changed(b->mmu, true, true);
+}
+
+static void run_at(struct bench *b, unsigned space, uint32_t lin)
+{
+	*b->cpu = ready;
+	switch_to(b, space);
+	bench_put32(b, AT_DATA, 0);
+	b->cpu->rip = lin;
+	bench_run_tc(b);
+	assert_int_equal(bench_vector(b), EXC_GP);
+	assert_int_equal((uint32_t)b->cpu->gpr[R_ESI], lin + 5);
+	assert_int_equal((uint32_t)b->cpu->gpr[R_EAX], COUNTED);
+	assert_int_equal((uint32_t)b->cpu->gpr[R_EDI], 7);
+}
+
+/* A program that ends and is begun again elsewhere. */
+static void end_at(struct bench *b, unsigned space, uint32_t lin)
+{
+	map(b, space, lin, false);
+	switch_to(b, space);
+}
+
+static void compare_all(struct tc *tc)
+{
+	char err[200];
+
+	for (ccf_id id = 1; id < tc->ccf_top; id++)
+		if (ccf_of(tc, id)->state == CCF_LIVE && ccf_of(tc, id)->mode & MODE_USER &&
+		    !(ccf_of(tc, id)->flags & CCF_CROSSING) && !translate_same(tc, id, err, sizeof(err)))
+			fail_msg("CCF at %#x: %s", ccf_of(tc, id)->lin, err);
+}
+
+static void moves(enum tc_lookup lookup)
+{
+	const struct tc_stats *s;
+	uint64_t translations;
+	struct bench b;
+
+	open_bench(&b, lookup);
+	s = tc_statistics(b.tc);
+	for (unsigned round = 0; round < 24; round++) {
+		uint32_t lin = REGION + round * 0x7000;
+
+		map(&b, round & 1, lin, true);
+		run_at(&b, round & 1, lin);
+		compare_all(b.tc);
+		if (round == 0) {
+			translations = s->translations;
+			assert_int_equal(s->relocations, 0);
+		}
+		assert_int_equal(s->translations, translations);
+		end_at(&b, round & 1, lin);
+	}
+	assert_in_range(s->relocations, 23 * 10, 23 * 30);
+	bench_close(&b);
+}
+
+static void test_window(void **state)
+{
+	moves(TC_LOOKUP_OFF);
+}
+
+static void test_lookup(void **state)
+{
+	moves(TC_LOOKUP_ON);
+}
+
+/* What runs in two address spaces at once is there twice. */
+static void test_in_use(void **state)
+{
+	const struct tc_stats *s;
+	uint64_t translations = 0;
+	struct bench b;
+
+	open_bench(&b, TC_LOOKUP_OFF);
+	s = tc_statistics(b.tc);
+	map(&b, 0, REGION + 0x1000, true);
+	map(&b, 1, REGION + 0x9000, true);
+	for (unsigned round = 0; round < 6; round++) {
+		run_at(&b, 0, REGION + 0x1000);
+		run_at(&b, 1, REGION + 0x9000);
+		if (round)
+			assert_int_equal(s->translations, translations);
+		translations = s->translations;
+	}
+	assert_int_equal(s->relocations, 0);
+	/* the first ends: a third place gets its translations, and the second keeps its own */
+	end_at(&b, 0, REGION + 0x1000);
+	map(&b, 0, REGION + 0x20000, true);
+	run_at(&b, 0, REGION + 0x20000);
+	run_at(&b, 1, REGION + 0x9000);
+	assert_true(s->relocations > 0);
+	assert_int_equal(s->translations, translations);
+	compare_all(b.tc);
+	bench_close(&b);
+}
+
+/* A form learnt at the new address, and one learnt at the old. */
+static void test_forms(void **state)
+{
+	const uint32_t at = REGION + 0x1000, then = REGION + 0x5000, last = REGION + 0x9000;
+	const uint32_t loop = 13; /* the call in the loop */
+	struct bench b;
+	uint64_t before;
+
+	open_bench(&b, TC_LOOKUP_OFF);
+	map(&b, 0, at, true);
+	run_at(&b, 0, at);
+	end_at(&b, 0, at);
+	hint_set(b.tc, then + loop, FORM_CALLOUT);
+	before = tc_statistics(b.tc)->translations;
+	map(&b, 0, then, true);
+	run_at(&b, 0, then);
+	assert_true(tc_statistics(b.tc)->relocations > 0);
+	assert_true(tc_statistics(b.tc)->translations > before);
+	compare_all(b.tc);
+	before = tc_statistics(b.tc)->translations;
+	end_at(&b, 0, then);
+	map(&b, 0, last, true);
+	run_at(&b, 0, last);
+	assert_true(tc_statistics(b.tc)->translations > before);
+	compare_all(b.tc);
+	bench_close(&b);
+}
+
+static void test_breakpoint(void **state)
+{
+	const uint32_t nowhere = 0x1234;
+	struct bench b;
+
+	open_bench(&b, TC_LOOKUP_OFF);
+	map(&b, 0, REGION, true);
+	run_at(&b, 0, REGION);
+	end_at(&b, 0, REGION);
+	assert_true(tc_set_breakpoints(b.tc, &nowhere, 1));
+	map(&b, 0, REGION + 0x4000, true);
+	run_at(&b, 0, REGION + 0x4000);
+	assert_int_equal(tc_statistics(b.tc)->relocations, 0);
+	bench_close(&b);
+}
+
+/* The comparison finds a field that was not moved. */
+static void test_compare(void **state)
+{
+	struct bench b;
+	unsigned tried = 0;
+
+	open_bench(&b, TC_LOOKUP_ON);
+	map(&b, 0, REGION, true);
+	run_at(&b, 0, REGION);
+	for (ccf_id id = 1; id < b.tc->ccf_top; id++) {
+		const struct ccf *c = ccf_of(b.tc, id);
+		const uint16_t *field = (const void *)tc_rx(b.tc, c->map + c->insns * 4u);
+		char err[200];
+
+		if (c->state != CCF_LIVE || !(c->mode & MODE_USER) || c->flags & CCF_CROSSING)
+			continue;
+		assert_true(c->fields > 0);
+		for (unsigned i = 0; i < c->fields; i++, tried++) {
+			uint8_t *p = b.tc->rw + c->host - c->entry + (field[i] & MOVE_OFFSET_MASK);
+
+			p[1] ^= 0x10;
+			assert_false(translate_same(b.tc, id, err, sizeof(err)));
+			p[1] ^= 0x10;
+			assert_true(translate_same(b.tc, id, err, sizeof(err)));
+		}
+	}
+	assert_true(tried > 20);
+	bench_close(&b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_window), cmocka_unit_test(test_lookup),	  cmocka_unit_test(test_in_use),
+		cmocka_unit_test(test_forms),  cmocka_unit_test(test_breakpoint), cmocka_unit_test(test_compare),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

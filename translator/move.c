@@ -1,0 +1,185 @@
+/* Moving translations to another linear address: see move.h. */
+#include "translator/move.h"
+#include "translator/counts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* CCFs of a page that are looked at; more are those of many programs that run at once. */
+enum { PATIENCE = 1024 };
+
+struct move {
+	struct tc *tc;
+	uint64_t gfn;
+	uint32_t from, to; /* linear pages */
+	uint32_t lin, mode; /* what is wanted */
+};
+
+static uint32_t page_of(const struct ccf *c)
+{
+	return c->lin >> PAGE_SHIFT;
+}
+
+static bool begins_on(const struct ccf *c, uint64_t gfn)
+{
+	return c->gpa >> PAGE_SHIFT == gfn && (c->mode & MODE_USER);
+}
+
+/*
+ * Find an address where the page is not in use any more; one with the very CCF that is wanted, if there is. CCFs of an
+ * address tend to follow one another, so the last answer is kept.
+ */
+static bool find_source(struct move *m, ccf_id first)
+{
+	uint32_t known = m->to;
+	bool found = false, idle = false;
+	unsigned n = 0;
+
+	for (ccf_id id = first; id && n < PATIENCE; id = smc_next(m->tc, id, m->gfn), n++) {
+		const struct ccf *c = ccf_of(m->tc, id);
+		bool wanted = ((c->lin ^ m->lin) & PAGE_MASK) == 0 && c->mode == m->mode;
+
+		if (!begins_on(c, m->gfn) || (found && !wanted))
+			continue;
+		if (page_of(c) != known) {
+			known = page_of(c);
+			idle = !mmu_code_in_use(m->tc->mmu, known);
+		}
+		if (known == m->to || !idle)
+			continue;
+		m->from = known;
+		found = true;
+		if (wanted)
+			return true;
+	}
+	return found;
+}
+
+/* Would it be translated in the same way at the new address? */
+static bool movable(const struct move *m, const struct ccf *c)
+{
+	const struct ccf_insn *map = (const void *)tc_rx(m->tc, c->map);
+	uint32_t lin = m->to << PAGE_SHIFT | (c->lin & PAGE_MASK);
+
+	if ((c->flags & CCF_FIXED) || ccf_find_whole(m->tc, lin, c->mode, c->gpa))
+		return false;
+	if (!hint_on_page(m->tc, m->to))
+		return true;
+	for (unsigned i = 0; i < c->insns; lin += map[i++].guest)
+		if (hint_form(m->tc, lin) != FORM_WINDOW)
+			return false;
+	return true;
+}
+
+/* Before anything is moved, so that links lead only from what moves to what moves. */
+static void drop_unmovable(struct move *m, ccf_id first)
+{
+	ccf_id next;
+
+	for (ccf_id id = first; id; id = next) {
+		struct ccf *c = ccf_of(m->tc, id);
+
+		next = smc_next(m->tc, id, m->gfn);
+		if (!begins_on(c, m->gfn) || page_of(c) != m->from || movable(m, c))
+			continue;
+		c->flags |= CCF_STALE;
+		ccf_drop(m->tc, id);
+	}
+}
+
+static uint32_t moved_field(uint32_t value, enum move_kind kind, uint32_t delta)
+{
+	switch (kind) {
+	case MOVE_ADD:
+		return value + delta;
+	case MOVE_SUBTRACT:
+		return value - delta;
+	case MOVE_SLOT:
+	default:
+		return (value + delta * 8) % (IBTC_SIZE * 8);
+	}
+}
+
+static void move_code(struct tc *tc, const struct ccf *c, uint32_t delta)
+{
+	const uint16_t *field = (const void *)tc_rx(tc, c->map + c->insns * (uint32_t)sizeof(struct ccf_insn));
+	uint8_t *code = tc->rw + c->host - c->entry;
+
+	for (unsigned i = 0; i < c->fields; i++) {
+		uint8_t *p = code + (field[i] & MOVE_OFFSET_MASK);
+		uint32_t value;
+
+		memcpy(&value, p, sizeof(value));
+		value = moved_field(value, (enum move_kind)(field[i] >> MOVE_KIND_SHIFT), delta);
+		memcpy(p, &value, sizeof(value));
+	}
+}
+
+static void move_one(struct move *m, ccf_id id)
+{
+	struct ccf *c = ccf_of(m->tc, id);
+	uint32_t from = c->lin, delta = (m->to - m->from) << PAGE_SHIFT;
+
+	move_code(m->tc, c, delta);
+	for (unsigned i = 0; i < CCF_EXITS; i++)
+		if (c->exit[i].patch)
+			c->exit[i].target += delta;
+	ccf_readdress(m->tc, id, from + delta);
+	m->tc->history->sample[id] = 0;
+	counts_clear(m->tc, id);
+	m->tc->stats.relocations++;
+	history_note(m->tc->history, HISTORY_MOVE, c->lin, c->mode, from);
+}
+
+/*
+ * With the verifier on: what was moved is what would be translated. A debug build stops, any other translates. Not those that span
+ * pages: what follows the new address is looked at when they are found.
+ */
+static bool right(struct tc *tc, ccf_id id)
+{
+	struct ccf *c = ccf_of(tc, id);
+	char err[256];
+
+	if (!tc->config.verify || (c->flags & CCF_CROSSING) || translate_same(tc, id, err, sizeof(err)))
+		return true;
+	fprintf(stderr, "ringfence: translation moved to %#x differs from a new one: %s\n", c->lin, err);
+#ifdef RINGFENCE_DEBUG
+	abort();
+#endif
+	c->flags |= CCF_STALE;
+	ccf_drop(tc, id);
+	return false;
+}
+
+static void move_all(struct move *m, ccf_id first)
+{
+	ccf_id next;
+
+	for (ccf_id id = first; id; id = next) {
+		const struct ccf *c = ccf_of(m->tc, id);
+
+		next = smc_next(m->tc, id, m->gfn);
+		if (!begins_on(c, m->gfn) || page_of(c) != m->from)
+			continue;
+		move_one(m, id);
+		if (right(m->tc, id) && c->mode == m->mode && !(c->flags & CCF_CROSSING))
+			ibtc_offer(m->tc, id);
+	}
+}
+
+bool move_page(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa_)
+{
+	struct move m = {.tc = tc, .gfn = gpa_ >> PAGE_SHIFT, .to = lin >> PAGE_SHIFT, .mode = mode, .lin = lin};
+	struct code_page *p = smc_page(tc, m.gfn);
+
+	/* units end before breakpoints, elsewhere than at the new address */
+	if (!(mode & MODE_USER) || !p || p->moved_to == m.to + 1 || tc->breakpoints || m.to == 0xfffff)
+		return false;
+	p->moved_to = m.to + 1;
+	if (!find_source(&m, p->first))
+		return false;
+	drop_unmovable(&m, p->first);
+	move_all(&m, p->first);
+	return true;
+}
