@@ -34,8 +34,23 @@ void gdb_send(struct gdb *g, const struct gdb_reply *r)
 	send_bytes(g, g->frame, g->frame_len);
 }
 
+/* gdb knows signals: what else there is to be said about a stop goes to its console before. */
+static void send_reason(struct gdb *g)
+{
+	char text[160];
+
+	debug_event_text(vm_stop_info(g->vm), text, sizeof(text) - 1);
+	strcat(text, "\n");
+	g->console.len = 0;
+	gdb_put(&g->console, "O");
+	gdb_put_hex(&g->console, text, strlen(text));
+	gdb_send(g, &g->console);
+}
+
 static void send_stop(struct gdb *g)
 {
+	if (vm_stop_info(g->vm)->reason == STOP_EVENT)
+		send_reason(g);
 	g->reply.len = 0;
 	gdb_put_stop(g);
 	gdb_send(g, &g->reply);

@@ -88,11 +88,19 @@ static bool why_stopped(struct gdb *g, const char *p, size_t n)
 
 /* ---- running ---- */
 
+/* What vCont can ask for. */
+struct action {
+	char name;           /* c, s, t, r; 0: none */
+	uint32_t first, end; /* r: step while EIP is in there */
+};
+
 /* The guest may not be able to run (it has powered off): then that is the answer. */
-static bool resume(struct gdb *g, bool step)
+static bool resume(struct gdb *g, struct action a)
 {
 	g->waiting = true;
-	if (step)
+	if (a.name == 'r')
+		vm_step_range(g->vm, a.first, a.end, false, g->step_flags);
+	else if (a.name == 's')
 		vm_step(g->vm, 1, g->step_flags);
 	else
 		vm_cont(g->vm);
@@ -107,27 +115,27 @@ static bool resume(struct gdb *g, bool step)
 }
 
 /* "c" and "s" may say where. */
-static bool resume_at(struct gdb *g, const char *p, bool step)
+static bool resume_at(struct gdb *g, const char *p, char name)
 {
 	uint64_t at = 0;
 
 	if (!*p)
-		return resume(g, step);
+		return resume(g, (struct action){.name = name});
 	if (!gdb_get_hex(&p, &at) || *p || at > UINT32_MAX)
 		return gdb_error(g, GDB_EINVAL);
 	g->vm->cpu.rip = at;
 	vm_pc_written(g->vm);
-	return resume(g, step);
+	return resume(g, (struct action){.name = name});
 }
 
 static bool cont(struct gdb *g, const char *p, size_t n)
 {
-	return resume_at(g, p, false);
+	return resume_at(g, p, 'c');
 }
 
 static bool step(struct gdb *g, const char *p, size_t n)
 {
-	return resume_at(g, p, true);
+	return resume_at(g, p, 's');
 }
 
 /* The signal is for programs that have such things. */
@@ -142,12 +150,12 @@ static bool skip_signal(const char **p)
 
 static bool cont_signal(struct gdb *g, const char *p, size_t n)
 {
-	return skip_signal(&p) ? resume_at(g, p, false) : gdb_error(g, GDB_EINVAL);
+	return skip_signal(&p) ? resume_at(g, p, 'c') : gdb_error(g, GDB_EINVAL);
 }
 
 static bool step_signal(struct gdb *g, const char *p, size_t n)
 {
-	return skip_signal(&p) ? resume_at(g, p, true) : gdb_error(g, GDB_EINVAL);
+	return skip_signal(&p) ? resume_at(g, p, 's') : gdb_error(g, GDB_EINVAL);
 }
 
 /* A thread: 1, or -1 and 0 for all and any. Nothing there: ours too. */
@@ -160,47 +168,55 @@ static bool get_thread(const char **p)
 	return gdb_get_hex(p, &id) && id <= 1;
 }
 
-/* One ";action[signal][:thread]". 0: malformed. */
-static char get_action(const char **p)
+/* "START,END" of a range. */
+static bool get_step_range(const char **p, struct action *a)
 {
-	char action;
+	uint64_t first, end;
+
+	if (!gdb_get_hex(p, &first) || !gdb_get_char(p, ',') || !gdb_get_hex(p, &end))
+		return false;
+	a->first = (uint32_t)first;
+	a->end = (uint32_t)end;
+	return first <= UINT32_MAX && end <= UINT32_MAX && first <= end;
+}
+
+/* One ";action[signal or range][:thread]". False: malformed. */
+static bool get_action(const char **p, struct action *a)
+{
+	uint64_t signal;
 
 	if (!gdb_get_char(p, ';') || !**p)
-		return 0;
-	action = *(*p)++;
-	if (action == 'C' || action == 'S') {
-		uint64_t signal;
-
+		return false;
+	*a = (struct action){.name = *(*p)++};
+	if (a->name == 'C' || a->name == 'S') {
 		if (!gdb_get_hex(p, &signal))
-			return 0;
-		action = action == 'C' ? 'c' : 's';
+			return false;
+		a->name = a->name == 'C' ? 'c' : 's';
 	}
-	if (!memchr("cst", action, 3) || (gdb_get_char(p, ':') && !get_thread(p)))
-		return 0;
-	return action;
+	if (!memchr("cstr", a->name, 4) || (a->name == 'r' && !get_step_range(p, a)))
+		return false;
+	return !gdb_get_char(p, ':') || get_thread(p);
 }
 
 /* There is one thread: the first action that applies to it counts. */
 static bool v_cont(struct gdb *g, const char *p, size_t n)
 {
-	char first = 0;
+	struct action first = {0}, next;
 
 	if (!strcmp(p, "?")) {
-		gdb_put(&g->reply, "vCont;c;C;s;S;t");
+		gdb_put(&g->reply, "vCont;c;C;s;S;t;r");
 		return true;
 	}
 	while (*p) {
-		char action = get_action(&p);
-
-		if (!action)
+		if (!get_action(&p, &next))
 			return gdb_error(g, GDB_EINVAL);
-		if (!first)
-			first = action;
+		if (!first.name)
+			first = next;
 	}
-	if (!first)
+	if (!first.name)
 		return gdb_error(g, GDB_EINVAL);
-	if (first != 't')
-		return resume(g, first == 's');
+	if (first.name != 't')
+		return resume(g, first);
 	vm_stop(g->vm);
 	return gdb_ok(g);
 }

@@ -106,6 +106,7 @@ real_begin:	/* 16-bit protected mode: base REAL */
 real_mode:
 	movw $0x1234, %ax
 	incw %ax
+	movw %ax, %cs:0x180
 	movw %ax, %cx
 	movl %cr0, %eax
 	orb $1, %al

@@ -42,6 +42,7 @@ same((name(), value("watched")), ("touch", 8), "breakpoint after fibonacci(6)")
 run("delete")
 run("next")
 same(value("before"), 8, "next")
+check(";r" in run("maint packet vCont?"), "range stepping")
 
 # Hardware breakpoint; registers and memory can be written.
 run("hbreak *%d" % value("$eip"))
@@ -68,6 +69,12 @@ same(value("rounds"), 3, "awatch: the read")
 stops("continue", "rounds")
 same(value("rounds"), 10, "awatch: the write")
 run("delete")
+
+# To the end of the function and out of it.
+run("until")
+same(name(), "guest_main", "until")
+same((value("rounds"), value("watched")), (10, 50), "touch is through")
+run("set var rounds = 10")
 
 # x87 and SSE.
 run("break vectors_loaded")
@@ -96,6 +103,11 @@ same((value("$cs"), value("$cs_base") + value("$eip"), value("$cr0") & 1), (0x70
 run("stepi")
 run("stepi")
 same(value("$ax") & 0xFFFF, 0x1235, "real-mode instructions")
+run("delete")
+run("watch *(short *)0x7180")
+stops("continue", "*(short *)0x7180")
+same(value("*(unsigned short *)0x7180"), 0x1235, "watch in real mode")
+same(value("$eip"), value("&real_offset") + 8, "after the instruction that wrote")
 run("delete")
 
 # Paging: memory by virtual address.

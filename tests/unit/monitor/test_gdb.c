@@ -147,7 +147,7 @@ static void test_queries(void **state)
 	answers("T2", "E16");
 	answers("Hg0", "OK");
 	answers("Hc-1", "OK");
-	answers("vCont?", "vCont;c;C;s;S;t");
+	answers("vCont?", "vCont;c;C;s;S;t;r");
 	answers("vMustReplyEmpty", "");
 	answers("qUnknown", "");
 	answers("y", "");
@@ -226,7 +226,7 @@ static void test_malformed(void **state)
 		"X1,5:abc", "X1,1:", "p", "pzz", "pffffffffffffffffff", "P", "P0", "P0=", "P0=12", "P0=1234567g", "P0=1234567800",
 		"G", "G00", "gg", "??", "Z", "Z0", "Z0,", "Z0,1", "Z0,1,", "Z0,1,1;x", "Z2,1000,0", "z1,g,1", "H", "Hx", "Hg", "Hgz",
 		"T", "c1x", "sx", "s123456789", "C", "Cxyz", "C05x", "S", "S05;x", "vCont", "vCont;", "vCont;x", "vCont;c:",
-		"vCont;cs", "vCont;c;", "vCont;C", "qRcmd,", "qRcmd,1", "qRcmd,zz", "Dx", "QStartNoAckMode:",
+		"vCont;cs", "vCont;c;", "vCont;C", "vCont;r", "vCont;r1", "vCont;r1,", "vCont;r2,1", "vCont;r0,123456789", "qRcmd,", "qRcmd,1", "qRcmd,zz", "Dx", "QStartNoAckMode:",
 	};
 	uint8_t before[sizeof(struct cpu)];
 
@@ -252,8 +252,11 @@ static const char *run_guest_code(void)
 	g->frame_len = 0;
 	while (vm_state(vm) == VM_RUNNING && !vm->cpu.shutdown) {
 		run_control_enter(vm);
+		if (vm->cpu.watch)
+			debug_event_begin(vm);
 		debug_run(vm);
 		run_control_leave(vm);
+		run_control_work(vm);
 	}
 	return g->frame_len ? answer() : NULL;
 }
@@ -324,6 +327,50 @@ static void test_interrupt_and_detach(void **state)
 	answers("D", "OK");
 	assert_int_equal(vm_state(vm), VM_RUNNING);
 	assert_null(debug_nth(vm, 0));
+}
+
+/* Range stepping: out of the range, or to a breakpoint or watchpoint in it. */
+static void test_range(void **state)
+{
+	load_program();
+	assert_null(ask("vCont;r7000,7008:1;c"));
+	assert_non_null(strstr(run_guest_code(), "T05thread:1;"));
+	answers("p8", "08700000");
+	answers("p0", "01000000");
+	/* the whole loop once: into the range again from outside */
+	answers("P1=00000000", "OK");
+	assert_null(ask("vCont;r7008,700d:1"));
+	run_guest_code();
+	answers("p8", "00700000");
+	/* an empty range is a step */
+	assert_null(ask("vCont;r7000,7000:1"));
+	run_guest_code();
+	answers("p8", "01700000");
+	answers("Z0,7004,1", "OK");
+	assert_null(ask("vCont;r7000,700d:1"));
+	run_guest_code();
+	answers("p8", "04700000");
+	answers("z0,7004,1", "OK");
+	/* endless; a Ctrl-C ends it */
+	assert_null(ask("vCont;r7000,700d:1"));
+	g->frame_len = 0;
+	feed("\3");
+	assert_non_null(strstr(answer(), "T02"));
+}
+
+/* What gdb has no word for goes to its console: before the stop reply, so that frame_len is that of the latter. */
+static void test_events(void **state)
+{
+	load_program();
+	answers("M7000,2:e680", "OK"); /* out 80h, al */
+	answers("qRcmd,627265616b20706f7274203078383020", "OK");
+	assert_null(ask("c"));
+	assert_non_null(strstr(run_guest_code(), "T05thread:1;"));
+	assert_memory_equal(g->console.data, "O61626f757420746f20777269746520706f727420303830", 46);
+	answers("p8", "00700000");
+	assert_null(ask("s"));
+	run_guest_code();
+	answers("p8", "02700000");
 }
 
 /* gdb steps over a breakpoint on its own; a Ctrl-C sent just then comes between the step's answer and the continuation. */
@@ -427,7 +474,7 @@ static void test_noise(void **state)
 		"qSupported:swbreak+;hwbreak+", "?", "g", "m7000,40", "M7000,4:90909090", "X7000,4:abcd", "p8", "P8=00700000",
 		"P0=ffffffff", "Pa=00070000", "P2f=11000080", "P31=00700000", "P32=30060000", "P33=00080000", "P9=02020000", "Z0,7000,1", "z0,7000,1",
 		"Z1,7004,1", "Z2,8000,4", "Z3,8000,4", "Z4,8000,4", "z2,8000,4", "c", "s", "c7000", "C05", "S05;7000",
-		"vCont;s:1;c", "vCont;t", "D;1", "Hg0", "T1", "qXfer:features:read:target.xml:0,200", "qfThreadInfo",
+		"vCont;s:1;c", "vCont;r7000,7010:1", "vCont;t", "D;1", "Hg0", "T1", "qXfer:features:read:target.xml:0,200", "qfThreadInfo",
 		"qRcmd,68656c70", "Qqemu.sstep=0x7", "qqemu.sstepbits", "QStartNoAckMode", "P10=00000000000000ff3f00",
 	};
 	char packet[128];
@@ -467,6 +514,7 @@ int main(void)
 		T(test_framing), T(test_escapes), T(test_too_long), T(test_acknowledgements), T(test_queries),
 		T(test_target_description), T(test_memory), T(test_registers), T(test_malformed), T(test_running),
 		T(test_watchpoints), T(test_interrupt_and_detach), T(test_interrupt_between_step_and_continue),
+		T(test_range), T(test_events),
 		T(test_noise),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
