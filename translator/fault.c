@@ -131,7 +131,8 @@ void fault_thread_fini(struct tc *tc)
 
 void tc_kick(struct tc *tc)
 {
-	if (!atomic_exchange(&tc->x.kick, 1) && tc->tid && !direct_kick(tc))
+	/* the vCPU thread itself is in C code, which looks at the flag before it runs guest code again */
+	if (!atomic_exchange(&tc->x.kick, 1) && tc->tid && this_tc != tc && !direct_kick(tc))
 		syscall(SYS_tgkill, getpid(), tc->tid, KICK_SIGNAL);
 }
 
