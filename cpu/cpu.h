@@ -296,6 +296,14 @@ struct cpu_ops {
 	/* For those who look on; both may be null. An event's delivery, or a transfer in protected mode, is about to be tried. */
 	void (*delivering)(struct cpu *, const struct cpu_delivery *);
 	void (*transferring)(struct cpu *, const struct cpu_transfer *);
+	/*
+	 * For callers with the guest's vector state still in the registers (translator/lean.c): general registers only, no library.
+	 * All of the instruction, or false: nothing was done, take the full way. May be null.
+	 */
+	bool (*lean_in)(struct cpu *, uint16_t port, unsigned size, uint32_t *value);
+	bool (*lean_out)(struct cpu *, uint16_t port, unsigned size, uint32_t value);
+	bool (*lean_load_cr3)(struct cpu *, uint32_t value);
+	bool (*lean_invlpg)(struct cpu *, gva_t);
 };
 
 /* ---- a debugger's look at rare events (watch.c) ---- */

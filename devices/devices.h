@@ -44,11 +44,20 @@ struct io_ops {
 };
 /* Later registrations shadow earlier ones. */
 void machine_add_io(struct machine *, uint16_t base, unsigned count, const struct io_ops *, void *opaque);
+/*
+ * How one byte of the region at `base` is read on the lean path (translator/lean.c): without the lock, by general registers only, no
+ * library. False: nothing was done, use io_ops.read. For registers that only the vCPU thread changes.
+ */
+typedef bool io_lean_read(void *opaque, uint16_t port, uint32_t *value);
+void machine_add_lean_read(struct machine *, uint16_t base, io_lean_read *);
 /* Called by the vCPU thread without the lock; unassigned ports read all ones. */
 uint32_t machine_in(struct machine *, uint16_t port, unsigned size);
 /* Is anything behind any byte of the access? */
 bool machine_port_assigned(const struct machine *, uint16_t port, unsigned size);
 void machine_out(struct machine *, uint16_t port, unsigned size, uint32_t value);
+/* The same with general registers only, where the chip can; false: nothing was done. */
+bool machine_lean_in(struct machine *, uint16_t port, unsigned size, uint32_t *value);
+bool machine_lean_out(struct machine *, uint16_t port, unsigned size, uint32_t value);
 
 /* ============ clock and timers (clock.c) ============ */
 

@@ -4,6 +4,8 @@
  * The table is written only while the machine is created, so looking a port up needs no lock; the
  * lock is taken for the call into the chip. Unassigned ports (Linux delays by writing port 80h)
  * cost a table look-up and nothing else.
+ *
+ * Built with general registers only, for the two lean functions at the end.
  */
 #include "devices/machine.h"
 
@@ -14,9 +16,14 @@ void machine_add_io(struct machine *m, uint16_t base, unsigned count, const stru
 {
 	assert(m->io_count + 1 < IO_REGIONS_MAX && count > 0 && base + count <= IO_PORTS);
 	unsigned index = ++m->io_count; /* region 0 stands for "unassigned" */
-	m->io_regions[index] = (struct io_region){base, count, ops, opaque};
+	m->io_regions[index] = (struct io_region){base, count, ops, opaque, NULL};
 	for (unsigned port = base; port < base + count; port++)
 		m->io_map[port] = (uint8_t)index;
+}
+
+void machine_add_lean_read(struct machine *m, uint16_t base, io_lean_read *fn)
+{
+	m->io_regions[m->io_map[base]].lean_read = fn;
 }
 
 static uint32_t all_ones(unsigned size)
@@ -92,4 +99,20 @@ void machine_out(struct machine *m, uint16_t port, unsigned size, uint32_t value
 			write_locked(m, (uint16_t)(port + i), 1, value >> (8 * i));
 	}
 	machine_unlock(m);
+}
+
+bool machine_lean_in(struct machine *m, uint16_t port, unsigned size, uint32_t *value)
+{
+	const struct io_region *r = &m->io_regions[m->io_map[port]];
+
+	if (unassigned(m, port, size)) {
+		*value = all_ones(size);
+		return true;
+	}
+	return size == 1 && r->lean_read && r->lean_read(r->opaque, port, value);
+}
+
+bool machine_lean_out(struct machine *m, uint16_t port, unsigned size, uint32_t value)
+{
+	return unassigned(m, port, size);
 }

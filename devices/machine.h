@@ -39,6 +39,7 @@ struct io_region {
 	unsigned count;
 	const struct io_ops *ops;
 	void *opaque;
+	io_lean_read *lean_read; /* null: none */
 };
 enum { IO_REGIONS_MAX = 64, IO_PORTS = 65536 };
 

@@ -313,6 +313,11 @@ bool snapshot_reserve(struct mmu *);
 void snapshot_free(struct mmu *, uint8_t *);
 void snapshot_compare_window(struct mmu *, struct window *, bool global);
 void snapshot_compare_page(struct mmu *, struct window *, uint32_t page);
+/*
+ * The same when nothing has to be dropped, which is usual. False: something has; compare in full. General registers only.
+ */
+bool snapshot_window_stays(struct mmu *, struct window *, bool global);
+bool snapshot_page_stays(struct mmu *, struct window *, uint32_t page);
 
 /* mirror.c */
 /* A shadow word of a mirrored window changes. */

@@ -161,6 +161,13 @@ void mmu_paging_changed(struct mmu *, bool flush, bool global);
 void mmu_invlpg(struct mmu *, gva_t);
 
 /*
+ * MOV to CR3 and INVLPG when no window loses anything by it: all of the instruction. False: nothing was done, take the full way.
+ * General registers only (lean_flush.c).
+ */
+bool mmu_lean_load_cr3(struct mmu *, uint32_t value);
+bool mmu_lean_invlpg(struct mmu *, gva_t);
+
+/*
  * Instruction fetch: translate one linear address for execution in the current mode, and have changes of its mapping
  * reported to the listener from now on. OUT_FAULT: cpu->fault is the #PF.
  */

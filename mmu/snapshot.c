@@ -11,6 +11,8 @@
  * R/W set, bits for software, caching attributes, G. A or D cleared is a change: the next access
  * must set it again, so it must fault. A page that only lost the right to be written, or its D bit,
  * stays mapped read-only. An entry that nothing was filled from just has its snapshot renewed.
+ *
+ * Built with general registers only, because the lean path compares, too (lean_flush.c): see snapshot_window_stays.
  */
 #include "mmu/internal.h"
 
@@ -61,9 +63,12 @@ uint64_t snapshot_entry(const struct mmu *m, const uint8_t *table, unsigned inde
 
 static void put_entry(const struct mmu *m, uint8_t *table, unsigned index, uint64_t e)
 {
-	unsigned size = m->mode.pae ? 8 : 4;
+	uint32_t low = (uint32_t)e;
 
-	memcpy(table + index * size, &e, size);
+	if (m->mode.pae)
+		memcpy(table + index * 8, &e, 8);
+	else
+		memcpy(table + index * 4, &low, 4);
 }
 
 uint64_t snapshot_pde_now(const struct mmu *m, unsigned slot)
@@ -179,6 +184,16 @@ void snapshot_note(struct mmu *m, struct window *w, uint32_t page, uint64_t pde,
 
 /* ---- comparing ---- */
 
+/* What a flush does about a page whose entry may have changed. */
+enum fate { PAGE_STAYS, PAGE_LOSES_WRITE, PAGE_GOES };
+
+static enum fate fate_of(const struct window *w, uint32_t page, uint64_t old, uint64_t now)
+{
+	if (!w->shadow[page] || !snapshot_changed(old, now, LEVEL_PTE))
+		return PAGE_STAYS;
+	return only_write_lost(old, now) ? PAGE_LOSES_WRITE : PAGE_GOES;
+}
+
 static void compare_entry(struct drop *d, struct slot *s, uint32_t page, uint64_t now)
 {
 	unsigned index = snapshot_index(d->w, page);
@@ -187,12 +202,15 @@ static void compare_entry(struct drop *d, struct slot *s, uint32_t page, uint64_
 	if (old == now)
 		return;
 	put_entry(d->m, s->snap, index, now);
-	if (!d->w->shadow[page] || !snapshot_changed(old, now, LEVEL_PTE))
-		return;
-	if (only_write_lost(old, now))
+	switch (fate_of(d->w, page, old, now)) {
+	case PAGE_STAYS:
+		break;
+	case PAGE_LOSES_WRITE:
 		drop_write(d, page);
-	else
+		break;
+	case PAGE_GOES:
 		drop_pages(d, page, page); /* may free s->snap with the slot's last page */
+	}
 }
 
 static void compare_table(struct drop *d, unsigned slot)
@@ -273,4 +291,105 @@ void snapshot_compare_page(struct mmu *m, struct window *w, uint32_t page)
 			drop_slot(&d, slot);
 	}
 	drop_end(&d);
+}
+
+/* ---- comparing on the lean path: renew what may be renewed, and say whether anything has to go ---- */
+
+static uint64_t differing(const uint8_t *a, const uint8_t *b, unsigned word)
+{
+	uint64_t x, y;
+
+	memcpy(&x, a + word * 8, 8);
+	memcpy(&y, b + word * 8, 8);
+	return x ^ y;
+}
+
+static bool same_words(const uint8_t *a, const uint8_t *b, unsigned n)
+{
+	unsigned i = 0;
+
+	for (; i + 4 <= n; i += 4)
+		if (differing(a, b, i) | differing(a, b, i + 1) | differing(a, b, i + 2) | differing(a, b, i + 3))
+			return false;
+	for (; i < n; i++)
+		if (differing(a, b, i))
+			return false;
+	return true;
+}
+
+static bool entry_stays(struct mmu *m, struct window *w, uint32_t page, const uint8_t *table)
+{
+	struct slot *s = window_slot(w, page);
+	unsigned index = snapshot_index(w, page);
+	uint64_t old = snapshot_entry(m, s->snap, index), now = snapshot_entry(m, table, index);
+
+	if (old == now)
+		return true;
+	if (fate_of(w, page, old, now) != PAGE_STAYS)
+		return false;
+	put_entry(m, s->snap, index, now);
+	return true;
+}
+
+static bool pde_stays(struct mmu *m, struct slot *s, unsigned slot)
+{
+	uint64_t now = snapshot_pde_now(m, slot);
+
+	if (snapshot_changed(s->pde, now, snapshot_level(m, s->pde)))
+		return false;
+	s->pde = now;
+	return true;
+}
+
+/* Entries lo to hi, widened to whole words of eight bytes. */
+static bool table_stays(struct mmu *m, struct window *w, unsigned slot)
+{
+	struct slot *s = &w->slots[slot];
+	const uint8_t *table = snapshot_table(m, s->pde);
+	unsigned per_word = m->mode.pae ? 1 : 2;
+	unsigned first = s->lo / per_word, n = s->hi / per_word - first + 1;
+
+	if (!table)
+		return false;
+	m->stats.compares++;
+	if (same_words(s->snap + first * 8, table + first * 8, n))
+		return true;
+	for (unsigned i = s->lo; i <= s->hi; i++)
+		if (!entry_stays(m, w, ((uint32_t)slot << w->slot_shift) + i, table))
+			return false;
+	return true;
+}
+
+bool snapshot_window_stays(struct mmu *m, struct window *w, bool global)
+{
+	bool keep_global = !global && (m->cpu->cr4 & CR4_PGE);
+
+	for (unsigned i = 0; i < ARRAY_LEN(w->used); i++) {
+		for (uint64_t left = w->used[i]; left; left &= left - 1) {
+			unsigned slot = i * 64 + (unsigned)__builtin_ctzll(left);
+			struct slot *s = &w->slots[slot];
+
+			if (!s->live)
+				continue;
+			if (!pde_stays(m, s, slot) ||
+			    (s->snap && !(s->global && keep_global) && !table_stays(m, w, slot)))
+				return false;
+		}
+	}
+	return true;
+}
+
+bool snapshot_page_stays(struct mmu *m, struct window *w, uint32_t page)
+{
+	struct slot *s = window_slot(w, page);
+	const uint8_t *table;
+
+	if (!s->live)
+		return true;
+	if (!pde_stays(m, s, page >> w->slot_shift))
+		return false;
+	if (!s->snap || !w->shadow[page])
+		return true;
+	table = snapshot_table(m, s->pde);
+	return table && entry_stays(m, w, page, table);
 }

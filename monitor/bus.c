@@ -128,6 +128,10 @@ const struct cpu_ops vm_cpu_ops = {
 	.wrmsr = bus_wrmsr,
 	.delivering = bus_delivering,
 	.transferring = bus_transferring,
+	.lean_in = bus_lean_in,
+	.lean_out = bus_lean_out,
+	.lean_load_cr3 = bus_lean_load_cr3,
+	.lean_invlpg = bus_lean_invlpg,
 };
 
 bool vm_interrupt_pending(void *opaque)

@@ -107,6 +107,11 @@ bool vm_take_event(struct vm *);
 
 /* bus.c: the processor's side of the machine */
 extern const struct cpu_ops vm_cpu_ops;
+/* bus_lean.c: its members that touch no vector register */
+bool bus_lean_in(struct cpu *, uint16_t port, unsigned size, uint32_t *value);
+bool bus_lean_out(struct cpu *, uint16_t port, unsigned size, uint32_t value);
+bool bus_lean_load_cr3(struct cpu *, uint32_t value);
+bool bus_lean_invlpg(struct cpu *, gva_t);
 bool vm_interrupt_pending(void *vm);
 int vm_interrupt_ack(void *vm);
 bool vm_nmi_pending(void *vm);

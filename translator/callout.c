@@ -10,28 +10,6 @@ static void deliver(struct tc *tc)
 	cpu_deliver_fault(tc->cpu);
 }
 
-/*
- * The x87 instruction pointer of code that ran in the TC is a host address. The guest gets what its own processor would have
- * noted; a data pointer is right when it was made through a window, and withheld otherwise.
- */
-static void guest_x87_pointers(struct tc *tc)
-{
-	struct cpu *c = tc->cpu;
-	uint32_t off = c->fx.fip - (uint32_t)(uintptr_t)tc->rx, eip = 0, host_off;
-	ccf_id id = off < tc->size ? tc->granule[off / CCF_ALIGN] : 0;
-	unsigned index;
-
-	if (off >= tc->size)
-		return;
-	if (id && !ccf_locate(tc, id, (uintptr_t)tc->rx + off, &eip, &host_off, &index))
-		eip = 0;
-	c->fx.fip = eip;
-	c->fx.fcs = eip ? c->seg[S_CS].sel : 0;
-	if (!eip || (ccf_of(tc, id)->mode & MODE_LOOKUP))
-		c->fx.fdp = 0;
-	c->fx.fds = c->fx.fdp ? c->seg[S_DS].sel : 0;
-}
-
 void interpret_here(struct tc *tc)
 {
 	guest_x87_pointers(tc);

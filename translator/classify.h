@@ -39,6 +39,10 @@ enum action {
 	ACT_INT,
 	ACT_SYSENTER,
 	ACT_SYSEXIT,
+	ACT_CLTS,
+	ACT_INVLPG,
+	ACT_FXSTATE, /* FXSAVE, FXRSTOR */
+	ACT_PORT,    /* IN, OUT */
 	ACT_LEAVE_TC, /* interpreted, and never followed by the next instruction */
 };
 

@@ -357,6 +357,10 @@ uint64_t lean_exit(struct tcx *);
 uint64_t lean_system(struct tcx *);
 uint64_t lean_continue(struct tc *);
 
+/* ---- lean_fpu.c ---- */
+/* What cpu->fx says of code addresses, put into the guest's terms. General registers only. */
+void guest_x87_pointers(struct tc *);
+
 /* ---- gear.c ---- */
 /* The mode with MODE_LOOKUP added when the user code of `space` runs in that form. */
 uint32_t gear_mode(struct tc *, uint32_t mode, unsigned space);

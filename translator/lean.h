@@ -14,10 +14,23 @@ enum lean_op {
 	LEAN_SYSENTER,
 	LEAN_SYSEXIT,
 	LEAN_STRING,
+	LEAN_PUSHF,    /* in look-up form */
+	LEAN_PUSH_SEG, /* likewise */
+	LEAN_PUSH_MEM, /* likewise; the operand's address is in tcx.tmp */
+	LEAN_WRITE_CR,
+	LEAN_CLTS,
+	LEAN_INVLPG,  /* the address is in tcx.tmp */
+	LEAN_FXSAVE,  /* likewise */
+	LEAN_FXRSTOR, /* likewise */
+	LEAN_IN,
+	LEAN_OUT,
 	LEAN_OPS,
 };
 
-/* operation in bits 0-7; segment, vector or opcode in 8-15; general register in 16-23, or element size and "repeated" */
+/*
+ * operation in bits 0-7; segment, control register, vector, opcode or port in 8-15; general register in 16-23, or element size and
+ * "repeated" or "port in DX"
+ */
 #define LEAN_WORD(op, a, b) ((uint32_t)(op) | (uint32_t)(a) << 8 | (uint32_t)(b) << 16)
 #define LEAN_OP(word) ((word) & 0xff)
 #define LEAN_SEG(word) ((word) >> 8 & 0xff)
@@ -26,11 +39,19 @@ enum lean_op {
 #define LEAN_OPCODE(word) ((word) >> 8 & 0xff)
 #define LEAN_SIZE(word) ((word) >> 16 & 7)
 #define LEAN_REPEAT(word) ((word) >> 19 & 1)
+#define LEAN_CR(word) ((word) >> 8 & 0xff)
+#define LEAN_PORT(word) ((word) >> 8 & 0xff)
+#define LEAN_PORT_DX(word) ((word) >> 19 & 1)
 
 /* Host address of [lin, lin + len) by the software TLB, or null. Never crosses a page. */
 void *lean_at(const struct tc *, bool user, uint32_t lin, unsigned len, bool write);
 /* The instruction is done: straight on when the mode is the same, else wherever the next one's code is. */
 uint64_t lean_next(struct tc *);
-uint64_t lean_string(struct tc *, unsigned op);
+
+typedef uint64_t lean_fn(struct tc *, unsigned op);
+lean_fn lean_string;                                     /* lean_string.c */
+lean_fn lean_pushf, lean_push_segment, lean_push_memory; /* lean_stack.c */
+lean_fn lean_write_cr, lean_clts, lean_invlpg, lean_in, lean_out; /* lean_control.c */
+lean_fn lean_fxsave, lean_fxrstor;                       /* lean_fpu.c */
 
 #endif

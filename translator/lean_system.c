@@ -12,15 +12,28 @@
 
 /* ---------------------------------- guest memory ---------------------------------- */
 
+/* What a window shows now. The kernel may do with a user page what the user may. */
+static void *in_window(const struct tc *tc, bool user, uint32_t lin, unsigned len, bool write)
+{
+	gpa_t at;
+
+	if (!mmu_window_frame(tc->mmu, user, gva(lin), write, &at) &&
+	    (user || !mmu_window_frame(tc->mmu, true, gva(lin), write, &at)))
+		return NULL;
+	return physmap_host(tc->pm, at, len);
+}
+
 void *lean_at(const struct tc *tc, bool user, uint32_t lin, unsigned len, bool write)
 {
 	struct softtlb *tlb = mmu_softtlb(tc->mmu, user);
 	const struct softtlb_entry *e =
 		&(write ? tlb->write : tlb->read)[(lin >> PAGE_SHIFT) & (SOFTTLB_SIZE - 1)];
 
-	if (e->tag != (lin & ~(uint32_t)PAGE_MASK) || (lin & PAGE_MASK) + len > PAGE_SIZE)
+	if ((lin & PAGE_MASK) + len > PAGE_SIZE)
 		return NULL;
-	return (void *)(uintptr_t)(e->delta + lin);
+	if (e->tag == (lin & ~(uint32_t)PAGE_MASK))
+		return (void *)(uintptr_t)(e->delta + lin);
+	return in_window(tc, user, lin, len, write);
 }
 
 /* The same for supervisor accesses. */
@@ -367,12 +380,17 @@ static uint64_t sysexit(struct tc *tc, unsigned op)
 
 /* ---------------------------------- entry ---------------------------------- */
 
-static uint64_t (*const operation[LEAN_OPS])(struct tc *, unsigned) = {
+static lean_fn *const operation[LEAN_OPS] = {
 	[LEAN_MOV_SEG] = mov_segment, [LEAN_LOAD_SEG] = load_segment_value,
 	[LEAN_POP_SEG] = pop_segment, [LEAN_POPF] = popf,
 	[LEAN_IRET] = iret,           [LEAN_INT] = int_n,
 	[LEAN_SYSENTER] = sysenter,   [LEAN_SYSEXIT] = sysexit,
-	[LEAN_STRING] = lean_string,
+	[LEAN_STRING] = lean_string,  [LEAN_PUSHF] = lean_pushf,
+	[LEAN_PUSH_SEG] = lean_push_segment, [LEAN_PUSH_MEM] = lean_push_memory,
+	[LEAN_WRITE_CR] = lean_write_cr, [LEAN_CLTS] = lean_clts,
+	[LEAN_INVLPG] = lean_invlpg,  [LEAN_FXSAVE] = lean_fxsave,
+	[LEAN_FXRSTOR] = lean_fxrstor, [LEAN_IN] = lean_in,
+	[LEAN_OUT] = lean_out,
 };
 
 uint64_t lean_system(struct tcx *x)

@@ -17,6 +17,10 @@
 #define CPU_SEG_BASE 0
 #define CPU_SEG_SEL 12
 #define CPU_TSC_OFFSET 272
+#define CPU_CR0 280
+#define CPU_CR4 284
+#define CPU_CR2 288
+#define CPU_CR3 296
 
 /* struct tcx (R14) */
 #define TCX_HOST_RSP 0

@@ -29,7 +29,9 @@ static const struct {
 	[ACT_MOV] = {xl_mov, false},     [ACT_XLAT] = {xl_xlat, false},
 	[ACT_POPF] = {xl_popf, false},   [ACT_IRET] = {xl_iret, true},
 	[ACT_INT] = {xl_int, true},      [ACT_SYSENTER] = {xl_sysenter, true},
-	[ACT_SYSEXIT] = {xl_sysexit, true},
+	[ACT_SYSEXIT] = {xl_sysexit, true}, [ACT_CLTS] = {xl_clts, false},
+	[ACT_INVLPG] = {xl_invlpg, false}, [ACT_FXSTATE] = {xl_fxstate, false},
+	[ACT_PORT] = {xl_port, false},
 	[ACT_LEAVE_TC] = {NULL, true},   [ACT_NOP] = {NULL, false},
 };
 

@@ -55,6 +55,7 @@ xl_fn xl_push, xl_pop, xl_pusha, xl_popa, xl_leave, xl_pushf;
 xl_fn xl_call, xl_jmp, xl_ret, xl_jcc, xl_loop;
 xl_fn xl_string;
 xl_fn xl_cli, xl_sti, xl_rdtsc;
+xl_fn xl_mov_control, xl_clts, xl_invlpg, xl_fxstate, xl_port;
 xl_fn xl_mov_to_segment, xl_pop_segment, xl_popf, xl_iret, xl_int, xl_sysenter, xl_sysexit;
 
 /*
@@ -77,6 +78,10 @@ bool xl_segment_flat(const struct tu *, unsigned seg);
 bool xl_stack_flat(const struct tu *);
 /* FS or GS: put the segment's base into the operand (may use R8 and R9). */
 bool xl_add_base(struct tu *, unsigned seg, struct xmem *);
+/*
+ * The linear address of the memory operand goes to tcx.tmp, for the lean path. False: its segment is not flat.
+ */
+bool xl_address_to_tmp(struct tu *, const struct tinsn *);
 /* A stack access at [base + disp] of `size` bytes, in the instruction's form. */
 bool xl_stack_mem(struct tu *, const struct tinsn *, unsigned base, int32_t disp, unsigned size,
 		  bool write, struct xmem *);

@@ -155,6 +155,10 @@ static const struct {
 	{false, CPU_EFLAGS + 1, 1, FIELD_WRITE},
 	{false, CPU_SHADOW, 1, FIELD_WRITE},
 	{false, CPU_TSC_OFFSET, 8, FIELD_READ},
+	{false, CPU_CR0, 4, FIELD_READ},
+	{false, CPU_CR2, 4, FIELD_READ},
+	{false, CPU_CR3, 4, FIELD_READ},
+	{false, CPU_CR4, 4, FIELD_READ},
 };
 
 static unsigned segment_rights(int64_t disp, unsigned size)

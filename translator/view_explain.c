@@ -48,7 +48,7 @@ static const char *tcx_field(unsigned long disp)
 		{TCX_COUNT, "counting guest instructions"},
 		{TCX_TLB_READ, "look-up: software TLB, reads"},
 		{TCX_TLB_WRITE, "look-up: software TLB, writes"},
-		{TCX_TMP, "a register kept aside"},
+		{TCX_TMP, "a register or an operand kept aside"},
 		{TCX_COUNTS, "execution count: table of counters"},
 	};
 
@@ -74,6 +74,7 @@ static void cpu_field(unsigned long disp, char *why, size_t whylen)
 			 : disp >= CPU_EFLAGS && disp < CPU_EFLAGS + 4 ? "virtual EFLAGS (IF, IOPL, AC, ...)"
 			 : disp == CPU_SHADOW			      ? "interrupt shadow"
 			 : disp == CPU_TSC_OFFSET		      ? "TSC offset"
+			 : disp >= CPU_CR0 && disp <= CPU_CR3	      ? "control register"
 								      : "state");
 }
 

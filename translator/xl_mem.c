@@ -247,7 +247,7 @@ bool xl_mov(struct tu *u, const struct tinsn *t)
 	uint8_t op = t->z.opcode;
 
 	if (t->z.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT)
-		return false; /* control and debug registers */
+		return xl_mov_control(u, t);
 	if (op == 0x8e)
 		return xl_mov_to_segment(u, t);
 	if (op == 0x8c)

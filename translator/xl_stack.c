@@ -3,6 +3,7 @@
  * host's idea of a stack segment, so each becomes a window access and a LEA, which keeps flags. Always in this
  * order: the access that may fault first, ESP last.
  */
+#include "translator/lean.h"
 #include "translator/tu.h"
 
 static void adjust_esp(struct tu *u, int32_t by)
@@ -40,8 +41,10 @@ static bool push_segment(struct tu *u, const struct tinsn *t)
 {
 	int seg = segment_of_push(t);
 
-	if (tinsn_op16(t) || t->form == FORM_LOOKUP)
+	if (tinsn_op16(t))
 		return false;
+	if (t->form == FORM_LOOKUP)
+		return xl_lean(u, t, LEAN_WORD(LEAN_PUSH_SEG, seg, 0));
 	emit_load16zx(&u->e, H_R8, cpu_mem(CPU_SEG + seg * CPU_SEG_SIZE + CPU_SEG_SEL));
 	return push_reg(u, t, H_R8, 4);
 }
@@ -62,7 +65,11 @@ static bool push_mem(struct tu *u, const struct tinsn *t)
 {
 	struct xmem m;
 
-	if (tinsn_op16(t) || !xl_mem(u, t, &m))
+	if (tinsn_op16(t))
+		return false;
+	if (t->form == FORM_LOOKUP)
+		return xl_address_to_tmp(u, t) && xl_lean(u, t, LEAN_WORD(LEAN_PUSH_MEM, 0, 0));
+	if (!xl_mem(u, t, &m))
 		return false;
 	emit_load32(&u->e, H_R10, m);
 	return push_reg(u, t, H_R10, 4);
@@ -167,8 +174,10 @@ bool xl_leave(struct tu *u, const struct tinsn *t)
  */
 bool xl_pushf(struct tu *u, const struct tinsn *t)
 {
-	if (!xl_stack_flat(u) || t->form == FORM_LOOKUP)
+	if (!xl_stack_flat(u))
 		return false;
+	if (t->form == FORM_LOOKUP)
+		return xl_lean(u, t, LEAN_WORD(LEAN_PUSHF, 0, 0));
 	emit_mov64(&u->e, H_R9, H_RSP);
 	emit_load64(&u->e, H_RSP, tcx_mem(TCX_HOST_RSP));
 	emit_u8(&u->e, 0x9c);       /* pushfq */

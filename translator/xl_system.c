@@ -144,3 +144,67 @@ bool xl_sysexit(struct tu *u, const struct tinsn *t)
 	xl_leave_tc(u, t->next);
 	return true;
 }
+
+/* ---------------------------------- control registers, FPU state, ports ---------------------------------- */
+
+bool xl_address_to_tmp(struct tu *u, const struct tinsn *t)
+{
+	struct xmem m = t->mem;
+
+	if (!t->has_mem || (!xl_segment_flat(u, t->seg) && !xl_add_base(u, t->seg, &m)))
+		return false;
+	emit_lea32(&u->e, H_R10, m);
+	emit_store32(&u->e, tcx_mem(TCX_TMP), H_R10);
+	return true;
+}
+
+/* MOV from and to CRn; the general register is in r/m whatever mod says. DRn are interpreted. */
+bool xl_mov_control(struct tu *u, const struct tinsn *t)
+{
+	static const uint16_t field[] = {[0] = CPU_CR0, [2] = CPU_CR2, [3] = CPU_CR3, [4] = CPU_CR4};
+	unsigned cr = t->z.raw.modrm.reg, reg = t->z.raw.modrm.rm;
+
+	if (!(u->mode & MODE_CPL0) || cr >= ARRAY_LEN(field) || !field[cr] || (t->z.attributes & ZYDIS_ATTRIB_HAS_LOCK))
+		return false;
+	if (t->z.opcode == 0x22)
+		return xl_lean(u, t, LEAN_WORD(LEAN_WRITE_CR, cr, reg));
+	if (t->z.opcode != 0x20)
+		return false;
+	emit_load32(&u->e, reg, cpu_mem(field[cr]));
+	return true;
+}
+
+/* With TS clear, which the mode may say, there is nothing to do. */
+bool xl_clts(struct tu *u, const struct tinsn *t)
+{
+	if (!(u->mode & MODE_CPL0))
+		return false;
+	return (u->mode & MODE_FPU) || xl_lean(u, t, LEAN_WORD(LEAN_CLTS, 0, 0));
+}
+
+bool xl_invlpg(struct tu *u, const struct tinsn *t)
+{
+	return (u->mode & MODE_CPL0) && xl_address_to_tmp(u, t) && xl_lean(u, t, LEAN_WORD(LEAN_INVLPG, 0, 0));
+}
+
+bool xl_fxstate(struct tu *u, const struct tinsn *t)
+{
+	enum lean_op op = t->z.mnemonic == ZYDIS_MNEMONIC_FXSAVE ? LEAN_FXSAVE : LEAN_FXRSTOR;
+
+	if (!(u->mode & MODE_FPU) || !classify_isa_allowed(u->tc->cpu->model, &t->z))
+		return false;
+	return xl_address_to_tmp(u, t) && xl_lean(u, t, LEAN_WORD(op, 0, 0));
+}
+
+/* E4-E7: port in the instruction; EC-EF: in DX. Bit 1 is the direction. */
+bool xl_port(struct tu *u, const struct tinsn *t)
+{
+	enum lean_op op = t->z.opcode & 2 ? LEAN_OUT : LEAN_IN;
+	unsigned size = !(t->z.opcode & 1) ? 1 : tinsn_op16(t) ? 2 : 4;
+	unsigned dx = t->z.opcode & 8;
+
+	if (!(u->mode & MODE_CLI_OK))
+		return false;
+	return xl_lean(u, t, LEAN_WORD(op, dx ? 0 : t->z.raw.imm[0].value.u & 0xff, size | dx));
+}
+
