@@ -22,22 +22,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
+#include <x86intrin.h>
 
-enum { REACH = 256, DEATHS_MAX = 8, STUCK = 4 };
-/* Every so many exits (a page fault counts for more): at most one part in SHARE of the time for going in and out. */
-enum { AUDIT = 128, SHARE = 20, FAULT_WEIGHT = 3 };
-enum { EXIT_NS_MIN = 3000, EXIT_NS_MAX = 100000 };
+enum { REACH = 256, AROUND = 256, DEATHS_MAX = 8, STUCK = 4 };
+/* Every so many exits (a page fault counts for more): at most one part in SHARE of the processor time for going in and out. */
+enum { AUDIT = 128, SHARE = 20, FAULT_WEIGHT = 3, WARM_UP = 256 /* exits forgiven a new world */ };
+/* A world that was not used for so many times what an exit costs (half a second) may go to another space. */
+enum { IDLE_EXITS = 70000 };
 
 /* ---------------------------------- life cycle ---------------------------------- */
-
-static int64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ll + ts.tv_nsec;
-}
 
 static void dropped(void *ctx, unsigned space, uint32_t first, uint32_t last)
 {
@@ -92,7 +85,6 @@ struct direct *direct_create(struct tc *tc)
 	pthread_mutex_init(&d->kicking, NULL);
 	d->min_page = lowest_page();
 	d->pages = guest_pages(tc->pm);
-	d->exit_ns = 5000;
 	d->vet = reserve(d->pages * sizeof(*d->vet));
 	d->starts = reserve(d->pages * sizeof(*d->starts));
 	if (!d->vet || !d->starts) {
@@ -164,12 +156,15 @@ static void discard(struct direct *d, struct host_world *h)
 	free(h);
 }
 
-/* What going in and out costs, on a host as busy as it is now. */
+/* What going in and out costs: the least that was ever found. A busy host makes it look dearer than it is. */
 static void measure(struct direct *d, struct world *w)
 {
-	int64_t ns = (d->exit_ns + world_round_trip_ns(w)) / 2;
+	struct world_cost c;
 
-	d->exit_ns = ns < EXIT_NS_MIN ? EXIT_NS_MIN : ns > EXIT_NS_MAX ? EXIT_NS_MAX : ns;
+	world_measure(w, &c);
+	if (!d->cost.cpu_ns || c.cpu_ns < d->cost.cpu_ns)
+		d->cost = c;
+	d->tc->exit_cycles = d->cost.cycles;
 }
 
 static struct host_world *make_world(struct direct *d)
@@ -190,7 +185,7 @@ static struct host_world *make_world(struct direct *d)
 	return h;
 }
 
-/* The least recently used one changes hands, empty. */
+/* The least recently used one changes hands, empty: not one that will soon be wanted again, unless it must be. */
 static struct host_world *recycle_world(struct direct *d)
 {
 	struct host_world *h = d->world[0];
@@ -198,6 +193,8 @@ static struct host_world *recycle_world(struct direct *d)
 	for (unsigned i = 1; i < d->worlds; i++)
 		if (d->world[i]->used < h->used)
 			h = d->world[i];
+	if (d->tc->config.direct == TC_DIRECT_AUTO && __rdtsc() - h->used < IDLE_EXITS * d->cost.cycles)
+		return NULL;
 	mmu_mirror_space(d->tc->mmu, h->space, false);
 	world_unmap(h->w, 0, WORLD_PAGES - 1);
 	d->tc->stats.worlds_recycled++;
@@ -214,8 +211,10 @@ static struct host_world *world_of(struct direct *d, unsigned space)
 			return NULL;
 		h->space = space;
 		h->execs = 0;
+		h->exits = -WARM_UP;
+		h->cpu_ns = world_cpu_ns(h->w);
 	}
-	h->used = ++d->clock;
+	h->used = __rdtsc();
 	/* a window that was recycled meanwhile has reported everything as dropped */
 	mmu_mirror_space(d->tc->mmu, space, true);
 	return h;
@@ -223,10 +222,40 @@ static struct host_world *world_of(struct direct *d, unsigned space)
 
 /* ---------------------------------- data pages ---------------------------------- */
 
-/* Show a page and its neighbours with the window's rights; false: the window does not have it with the rights asked for. */
+/* Show what the view has of a page and its neighbours not shown yet; returns the first page behind them. */
+static uint32_t show(struct direct *d, struct host_world *h, uint32_t page, const struct mmu_view *v)
+{
+	unsigned rights = WORLD_READ | (v->write ? WORLD_WRITE : 0);
+	uint32_t lo, hi;
+
+	for (lo = page; lo > v->first && lo > d->min_page && !world_page(h->w, lo - 1); lo--)
+		;
+	for (hi = page; hi < v->last && !world_page(h->w, hi + 1); hi++)
+		;
+	history_note(d->tc->history, HISTORY_WORLD_MAP, lo << PAGE_SHIFT, d->tc->mode,
+		     (hi - lo + 1) | (uint64_t)rights << 32);
+	world_map(h->w, lo, hi - lo + 1, v->file + ((uint64_t)(lo - v->first) << PAGE_SHIFT), rights);
+	return hi + 1;
+}
+
+/* Pages around that the window has got will be wanted too: each spares an exit, and costs a tenth of one. */
+static void show_around(struct direct *d, struct host_world *h, uint32_t page)
+{
+	uint32_t p = page & ~(AROUND - 1), end = p + AROUND;
+	struct mmu_view v;
+
+	while (p < end && world_room(h->w, 2)) {
+		if (p < d->min_page || world_page(h->w, p) || !mmu_user_view(d->tc->mmu, gva((uint64_t)p << PAGE_SHIFT), REACH, &v))
+			p++;
+		else
+			p = show(d, h, p, &v);
+	}
+}
+
+/* Show a page and what is around it with the window's rights; false: the window does not have it with the rights asked for. */
 static bool offer_data(struct direct *d, struct host_world *h, uint32_t lin, bool write)
 {
-	uint32_t page = lin >> PAGE_SHIFT, lo, hi;
+	uint32_t page = lin >> PAGE_SHIFT;
 	unsigned want;
 	struct mmu_view v;
 
@@ -237,13 +266,8 @@ static bool offer_data(struct direct *d, struct host_world *h, uint32_t lin, boo
 		return false;
 	if ((world_page(h->w, page) & want) == want)
 		world_unmap(h->w, page, page); /* it says it has not got what it was given: once more */
-	for (lo = page; lo > v.first && lo > d->min_page && !world_page(h->w, lo - 1); lo--)
-		;
-	for (hi = page; hi < v.last && !world_page(h->w, hi + 1); hi++)
-		;
-	history_note(d->tc->history, HISTORY_WORLD_MAP, lo << PAGE_SHIFT, d->tc->mode,
-		     (hi - lo + 1) | (uint64_t)want << 32);
-	world_map(h->w, lo, hi - lo + 1, v.file + ((uint64_t)(lo - v.first) << PAGE_SHIFT), want);
+	show(d, h, page, &v);
+	show_around(d, h, page);
 	return true;
 }
 
@@ -281,7 +305,9 @@ static void page_fault(struct direct *d, struct host_world *h, const struct worl
 		interpret_here(tc);
 		return;
 	}
-	if (!(x->error & PF_I)) {
+	if (x->error & PF_I) {
+		tc->stats.world_fetches++;
+	} else {
 		if (!data_fault(d, h, x->address, x->error & PF_W))
 			interpret_here(tc);
 		return;
@@ -316,6 +342,7 @@ static bool trap(struct direct *d, const struct world_exit *x)
 		if (insn[0] != 0xcd || insn[1] != 0x80)
 			return false;
 		tc->cpu->rip = (uint32_t)(tc->cpu->rip - 2);
+		tc->stats.world_calls++;
 	} else if (x->signal == SIGTRAP && x->trap == EXC_DB) {
 		if (tc->cpu->eflags & FL_TF)
 			tc->cpu->pending_db |= 1 << 14; /* DR6.BS: POPF has set TF, and one instruction was executed */
@@ -329,21 +356,26 @@ static bool trap(struct direct *d, const struct world_exit *x)
 	return true;
 }
 
-/* The world is lost, and the registers with it: what was running gets a general protection fault. */
-static void lost(struct direct *d, struct host_world *h)
+/*
+ * The world is lost. The state of the processor is that of the last entry. If guest code has run since, it is not the state any more,
+ * and nobody knows what is: the memory has moved on, the registers are gone. What was running gets a general protection
+ * fault, which operating systems answer by ending the program; a machine check would end the operating system.
+ */
+static void lost(struct direct *d, struct host_world *h, bool ran)
 {
 	struct tc *tc = d->tc;
 
-	if (!d->warned)
+	if (!d->warned && ran)
 		fprintf(stderr, "ringfence: a process running guest code ended or broke its rules at %#x\n",
 			(unsigned)tc->cpu->rip);
-	d->warned = true;
+	d->warned |= ran;
 	tc->stats.world_deaths++;
-	history_note(tc->history, HISTORY_WORLD_LOST, (uint32_t)tc->cpu->rip, tc->mode, h->space);
 	if (++tc->direct_gear[h->space].deaths >= DEATHS_MAX)
 		tc->direct_gear[h->space].banned = true;
 	discard(d, h);
-	if (cpu_raise_error(tc->cpu, EXC_GP, 0) == OUT_FAULT)
+	if (!ran)
+		tc->stats.world_deaths_idle++;
+	else if (cpu_raise_error(tc->cpu, EXC_GP, 0) == OUT_FAULT)
 		cpu_deliver_fault(tc->cpu);
 }
 
@@ -386,35 +418,35 @@ static enum world_stop enter(struct direct *d, struct host_world *h, struct worl
 	return stop;
 }
 
-/* Going in and out must stay a small share of the time. */
-static void audit(struct direct *d, unsigned space, unsigned weight)
+/* Going in and out must stay a small share of the time: of processor time, because others may use the processors, too. */
+static void audit(struct direct *d, struct host_world *h, unsigned weight)
 {
-	struct direct_gear *g = &d->tc->direct_gear[space];
-	int64_t now;
+	int64_t now, spent, useful;
 
-	if (!g->audit_ns)
-		g->audit_ns = now_ns();
-	g->exits += weight;
-	if (g->exits < AUDIT)
+	h->exits += weight;
+	if (h->exits < AUDIT)
 		return;
-	now = now_ns();
-	if (now - g->audit_ns < (int64_t)g->exits * SHARE * d->exit_ns)
-		direct_demote(d->tc, space);
-	g->exits = 0;
-	g->audit_ns = now;
+	now = world_cpu_ns(h->w);
+	spent = (int64_t)h->exits * d->cost.cpu_ns;
+	useful = now - h->cpu_ns - (int64_t)h->exits * d->cost.own_ns;
+	if (useful < spent * SHARE)
+		direct_demote(d->tc, h->space, DEMOTED_COST);
+	h->exits = 0;
+	h->cpu_ns = now;
 }
 
 bool direct_run(struct tc *tc)
 {
 	struct direct *d = tc->direct;
-	unsigned space = mmu_space(tc->mmu, true);
 	struct host_world *h;
 	struct world_exit x = {0};
 
-	if (!possible(tc) || !(h = world_of(d, space)))
+	if (!possible(tc) || !(h = world_of(d, mmu_space(tc->mmu, true))))
 		return false;
-	if (!direct_offer_code(d, h, (uint32_t)tc->cpu->rip))
+	if (!direct_offer_code(d, h, (uint32_t)tc->cpu->rip)) {
+		tc->stats.world_unfit++;
 		return false;
+	}
 	tc->last_exit = 0;
 	tc->changed = false;
 	switch (enter(d, h, &x)) {
@@ -424,17 +456,22 @@ bool direct_run(struct tc *tc)
 	case WORLD_STOP_SIGNAL:
 		if (x.signal == SIGSEGV && x.trap == EXC_PF)
 			page_fault(d, h, &x);
-		else if (!trap(d, &x))
-			lost(d, h);
+		else if (!trap(d, &x)) {
+			lost(d, h, true);
+			return true;
+		}
 		break;
 	case WORLD_STOP_MAP:
 		h->execs = 0;
 		interpret_here(tc);
 		break;
 	case WORLD_STOP_DEAD:
-		lost(d, h);
-		break;
+		lost(d, h, true);
+		return true;
+	case WORLD_STOP_UNRUN:
+		lost(d, h, false);
+		return true;
 	}
-	audit(d, space, x.signal == SIGSEGV && x.trap == EXC_PF ? FAULT_WEIGHT : 1);
+	audit(d, h, x.signal == SIGSEGV && x.trap == EXC_PF ? FAULT_WEIGHT : 1);
 	return true;
 }

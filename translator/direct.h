@@ -32,7 +32,10 @@ void direct_flush(struct tc *);
 /* Does user code of this space run directly? */
 bool direct_gear(const struct tc *, unsigned space);
 void direct_tick(struct tc *, unsigned space);
-void direct_demote(struct tc *, unsigned space);
+void direct_demote(struct tc *, unsigned space, enum demotion why);
+/* User code of a space is about to run, and has ended to run for the kernel's. */
+void direct_user_code(struct tc *, unsigned space);
+void direct_kernel_code(struct tc *); /* tc->stretch is not null */
 void direct_gear_reset(struct tc *, unsigned space);
 
 /* ---- vet.c ---- */

@@ -1,15 +1,26 @@
 /*
  * The third gear: an address space whose code runs directly.
  *
- * Auto: promoted when ticks find it computing in its window again and again; moved back when going in and out of its world takes
- * more than a small share of the time (direct.c: audit). Each such move doubles the patience before the next try, so
- * a program that keeps trapping is tried ever more rarely. On: always, from the first instruction.
+ * Going into a world and out again costs several microseconds, a system call of translated code a tenth of one; translated code that
+ * computes is a little slower than direct code, or a lot when it jumps indirectly. So what counts is how long a *stretch* of
+ * user code is: from coming out of the guest's kernel to the next system call or exception. (Interrupts only interrupt it.)
+ *
+ *   candidate   a space that ticks find computing in its window again and again; from then on its stretches are timed
+ *   foretold    stretches follow each other in patterns: read - long - write - read - long ... What came of the last time that a
+ *               stretch began at this address after such a history tells whether this one is run directly
+ *   found out   one that runs translated and is long already when a tick comes goes on directly
+ *   dismissed   a candidate with nothing but short stretches, or one whose worlds cost more than they are worth all the same (page
+ *               faults, pages that may not run directly: direct.c, audit). Each dismissal doubles the patience before the next try
+ *
+ * "Long" is LONG times what going in and out costs. direct=on: always, from the first instruction.
  *
  * Part of the lean path: general registers only.
  */
 #include "translator/direct.h"
 
-enum { DIRECT_TICKS = 6, MAX_PATIENCE = 10 };
+#include <x86intrin.h>
+
+enum { CANDIDATE_TICKS = 6, MAX_PATIENCE = 10, LONG = 20, SHORTS_MAX = 4096, SURE = 3, PROBABLY = 2 };
 
 static bool has_window(const struct tc *tc, unsigned space)
 {
@@ -20,40 +31,116 @@ bool direct_gear(const struct tc *tc, unsigned space)
 {
 	const struct direct_gear *g = &tc->direct_gear[space];
 
-	if (!tc->direct || tc->breakpoints || tc->unchained || g->banned)
+	if (!tc->direct || tc->breakpoints || g->banned)
 		return false;
-	return tc->config.direct == TC_DIRECT_ON || (g->on && has_window(tc, space));
+	return tc->config.direct == TC_DIRECT_ON || (g->on && g->now && has_window(tc, space));
+}
+
+static bool is_long(const struct tc *tc, uint64_t cycles)
+{
+	return cycles >= LONG * tc->exit_cycles;
+}
+
+/* ---------------------------------- stretches ---------------------------------- */
+
+static void begin(struct tc *tc, struct direct_gear *g)
+{
+	uint32_t eip = (uint32_t)tc->cpu->rip;
+
+	g->open = true;
+	g->ran = 0;
+	g->slot = (uint8_t)(((eip ^ eip >> 8) + g->history * 37u) % STRETCH_GUESSES);
+	g->now = g->guess[g->slot] >= PROBABLY;
+}
+
+static void learn(struct tc *tc, struct direct_gear *g)
+{
+	bool was_long = is_long(tc, g->ran);
+	uint8_t *guess = &g->guess[g->slot];
+
+	g->open = false;
+	if (was_long)
+		tc->stats.stretches_long++;
+	else
+		tc->stats.stretches_short++;
+	if (g->now && !was_long)
+		tc->stats.stretches_mistaken++;
+	*guess = was_long ? (*guess < SURE ? *guess + 1 : SURE) : *guess / 2;
+	g->history = (uint8_t)((g->history << 1 | was_long) & 0xf);
+	g->now = false;
+	g->shorts = was_long ? 0 : g->shorts + 1;
+	if (g->shorts >= SHORTS_MAX)
+		direct_demote(tc, (unsigned)(g - tc->direct_gear), DEMOTED_SHORT);
+}
+
+void direct_user_code(struct tc *tc, unsigned space)
+{
+	struct direct_gear *g = &tc->direct_gear[space];
+
+	if (!g->on || tc->stretch)
+		return;
+	if (!g->open)
+		begin(tc, g);
+	tc->stretch = g;
+	tc->stretch_since = __rdtsc();
+}
+
+void direct_kernel_code(struct tc *tc)
+{
+	struct direct_gear *g = tc->stretch;
+
+	tc->stretch = NULL;
+	g->ran += __rdtsc() - tc->stretch_since;
+	if (!tc->stretch_interrupted && g->on)
+		learn(tc, g);
+	tc->stretch_interrupted = false;
+}
+
+/* ---------------------------------- candidates ---------------------------------- */
+
+static void propose(struct tc *tc, unsigned space)
+{
+	struct direct_gear *g = &tc->direct_gear[space];
+
+	if (++g->ticks < (unsigned)CANDIDATE_TICKS << g->patience)
+		return;
+	*g = (struct direct_gear){.on = true, .deaths = g->deaths, .patience = g->patience, .demoted = g->demoted};
+	tc->stats.direct_promotions++;
 }
 
 void direct_tick(struct tc *tc, unsigned space)
 {
 	struct direct_gear *g = &tc->direct_gear[space];
 
-	if (!tc->direct || g->on || g->banned || !has_window(tc, space) ||
-	    ++g->ticks < (unsigned)DIRECT_TICKS << g->patience)
+	if (!tc->direct || g->banned || !has_window(tc, space))
 		return;
-	g->on = true;
-	g->ticks = g->exits = 0;
-	g->audit_ns = 0;
-	tc->stats.direct_promotions++;
-	history_note(tc->history, HISTORY_GEAR, space, MODE_USER, 2);
+	if (!g->on) {
+		propose(tc, space);
+	} else if (tc->stretch == g) {
+		tc->stretch_interrupted = true;
+		g->now = g->now || is_long(tc, g->ran + __rdtsc() - tc->stretch_since);
+	}
 }
 
-void direct_demote(struct tc *tc, unsigned space)
+void direct_demote(struct tc *tc, unsigned space, enum demotion why)
 {
 	struct direct_gear *g = &tc->direct_gear[space];
 
 	if (!g->on)
 		return;
-	g->on = false;
+	g->on = g->now = g->open = false;
 	g->ticks = 0;
+	g->demoted = why;
 	if (g->patience < MAX_PATIENCE)
 		g->patience++;
 	tc->stats.direct_demotions++;
-	history_note(tc->history, HISTORY_GEAR, space, MODE_USER, 1);
+	if (why == DEMOTED_SHORT)
+		tc->stats.direct_demotions_short++;
 }
 
 void direct_gear_reset(struct tc *tc, unsigned space)
 {
+	if (tc->stretch == &tc->direct_gear[space])
+		tc->stretch = NULL;
 	tc->direct_gear[space] = (struct direct_gear){0};
 }

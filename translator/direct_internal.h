@@ -26,8 +26,11 @@ struct exec_page {
 struct host_world {
 	struct world *w;
 	unsigned space;
-	uint64_t used;
+	uint64_t used; /* TSC */
 	unsigned execs;
+	/* since the last audit */
+	int exits;
+	int64_t cpu_ns; /* its processor time then */
 	struct exec_page exec[EXEC_MAX];
 };
 
@@ -37,12 +40,11 @@ struct direct {
 	unsigned worlds;
 	struct world *_Atomic running;
 	pthread_mutex_t kicking; /* held by who kicks it, and while a world is destroyed */
-	uint64_t clock;
 	uint32_t min_page; /* lower ones cannot be mapped */
 	uint64_t pages;    /* of guest-physical space */
 	struct page_vet *vet;
 	uint64_t (*starts)[VET_STARTS];
-	int64_t exit_ns; /* what going in and out costs */
+	struct world_cost cost; /* of going in and out */
 	uint32_t stuck_rip, stuck;
 	bool warned;
 };

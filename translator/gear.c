@@ -69,8 +69,12 @@ uint32_t gear_mode(struct tc *tc, uint32_t mode, unsigned space)
 		account(tc, tc->gear_running, now);
 		tc->gear_running = NULL;
 	}
-	if (!(mode & MODE_USER))
+	if (!(mode & MODE_USER)) {
+		if (tc->stretch)
+			direct_kernel_code(tc);
 		return mode;
+	}
+	direct_user_code(tc, space);
 	mode |= mode_bit(tc, space);
 	if (mode & MODE_LOOKUP) {
 		tc->gear_running = &tc->gear[space];

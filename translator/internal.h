@@ -192,12 +192,20 @@ struct gear {
 };
 
 /* The same for worlds (direct_gear.c). */
+enum { STRETCH_GUESSES = 256 };
+enum demotion { DEMOTED_NEVER, DEMOTED_SHORT, DEMOTED_COST };
 struct direct_gear {
-	bool on, banned; /* its worlds broke too often */
-	uint8_t deaths;
-	uint8_t patience;
-	uint32_t ticks, exits;
-	int64_t audit_ns;
+	bool on;     /* a candidate: its stretches are timed */
+	bool banned; /* its worlds broke too often */
+	bool open;   /* a stretch has begun */
+	bool now;    /* and runs directly */
+	uint8_t deaths, patience;
+	uint8_t demoted; /* why it was dismissed last */
+	uint8_t history; /* the last stretches, a bit each: was it long? */
+	uint8_t slot;    /* of the guess about this one */
+	uint32_t ticks, shorts;
+	uint64_t ran;    /* cycles of this stretch so far */
+	uint8_t guess[STRETCH_GUESSES]; /* from 2 up: long */
 };
 
 /* ---------------------------------- the translation cache ---------------------------------- */
@@ -245,6 +253,9 @@ struct tc {
 	struct gear gear[MMU_MAX_SPACES];
 	struct gear *gear_running; /* whose look-up code runs since gear_since; null: none */
 	uint64_t gear_since;
+	struct direct_gear *stretch; /* of whose code a stretch runs since stretch_since; null: none */
+	uint64_t stretch_since, exit_cycles; /* what going into a world and out takes */
+	bool stretch_interrupted;    /* what comes now is an interrupt, not its end */
 	bool lookup_possible;
 	bool fsgsbase;
 	bool lean;              /* may the lean path be taken? */

@@ -91,6 +91,7 @@ static void print_leave(const struct history_event *e, FILE *f)
 	static const char *const stop[] = {
 		[WORLD_STOP_KICK] = "kicked", [WORLD_STOP_SIGNAL] = "trap", [WORLD_STOP_MAP] = "mappings refused",
 		[WORLD_STOP_DEAD] = "its process is gone",
+		[WORLD_STOP_UNRUN] = "its process was gone already",
 	};
 	unsigned why = e->arg & 0xff, signal = e->arg >> 8 & 0xff, trap = e->arg >> 16 & 0xff;
 

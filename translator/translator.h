@@ -147,13 +147,21 @@ void tc_log_changed(struct tc *);
 	X(worlds_recycled, "worlds given to another address space") \
 	X(world_entries, "times guest code was run directly") \
 	X(world_faults, "page faults in worlds") \
+	X(world_fetches, "of them for code") \
+	X(world_unfit, "times code came to a page that may not run directly") \
 	X(world_traps, "other exceptions in worlds") \
+	X(world_calls, "of them INT 80h") \
 	X(world_kicks, "worlds interrupted") \
 	X(world_deaths, "worlds lost") \
+	X(world_deaths_idle, "of them while no guest code ran: nothing was lost with them") \
 	X(pages_fit, "code pages found fit to run directly") \
 	X(pages_unfit, "code pages found unfit") \
-	X(direct_promotions, "address spaces promoted to a world") \
-	X(direct_demotions, "address spaces whose world cost too much") \
+	X(direct_promotions, "address spaces that became candidates for running directly") \
+	X(direct_demotions, "of them dismissed") \
+	X(direct_demotions_short, "because their stretches were short; the others because worlds cost too much") \
+	X(stretches_long, "long stretches of candidates' user code") \
+	X(stretches_short, "short stretches") \
+	X(stretches_mistaken, "of them run directly") \
 	X(translate_ns, "nanoseconds spent translating")
 struct tc_stats {
 #define X(name, text) uint64_t name;

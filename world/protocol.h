@@ -24,6 +24,7 @@
 #define WP_FS 92
 #define WP_GS 94
 #define WP_FX 128
+#define WP_RAN 116
 
 #ifndef __ASSEMBLER__
 #include <stdint.h>
@@ -61,7 +62,9 @@ struct world_page {
 	uint32_t eflags;
 	uint16_t fs, gs;
 	uint16_t cs, ss, ds, es;
-	uint32_t pad[6];
+	uint32_t pad[3];
+	uint32_t ran; /* set by the world before guest code runs: what it was given is not the state any more */
+	uint32_t pad1[2];
 	uint8_t fx[512];
 	/* why it came back */
 	uint32_t reason, sig;
@@ -69,7 +72,7 @@ struct world_page {
 	uint32_t trap, error;
 	uint32_t failed;
 	uint64_t address;
-	uint32_t arch, ran;
+	uint32_t arch, pad3;
 	/* what to do first */
 	uint32_t ops, ops_map; /* how many operations; do any of them need RAM's descriptor? */
 	struct world_ldt ldt[2];
@@ -84,5 +87,6 @@ _Static_assert(__builtin_offsetof(struct world_page, eflags) == WP_EFLAGS, "layo
 _Static_assert(__builtin_offsetof(struct world_page, fs) == WP_FS, "layout");
 _Static_assert(__builtin_offsetof(struct world_page, gs) == WP_GS, "layout");
 _Static_assert(__builtin_offsetof(struct world_page, fx) == WP_FX, "layout");
+_Static_assert(__builtin_offsetof(struct world_page, ran) == WP_RAN, "layout");
 #endif
 #endif

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <x86intrin.h>
 
 /* EFLAGS bits that guest code runs with and may change by itself. */
 #define FLAGS_OWN (FL_ARITH | FL_DF | FL_TF | FL_AC | FL_ID)
@@ -280,7 +281,7 @@ enum world_stop world_run(struct world *w, struct world_registers *r, struct cpu
 	bool answered;
 
 	if (w->dead)
-		return WORLD_STOP_DEAD;
+		return WORLD_STOP_UNRUN;
 	/* from here on a kick reaches the world; one that came before shows in *stop. Nothing has been noted as done yet. */
 	atomic_store(&w->running, true);
 	if (stop && *stop) {
@@ -290,13 +291,14 @@ enum world_stop world_run(struct world *w, struct world_registers *r, struct cpu
 	w->page->ldt_set = 0;
 	gs = selector_for(w, r->gs, WORLD_LDT_ENTRIES);
 	fs = selector_for(w, r->fs, gs ? gs >> 3 : WORLD_LDT_ENTRIES);
+	w->page->ran = 0;
 	w->page->fs = fs;
 	w->page->gs = gs;
 	put_image(w, r, fx);
 	if (!put_operations(w)) {
 		atomic_store(&w->running, false);
 		w->dead = true;
-		return WORLD_STOP_DEAD;
+		return WORLD_STOP_UNRUN;
 	}
 	place_together(w);
 	turn_give(w);
@@ -304,7 +306,7 @@ enum world_stop world_run(struct world *w, struct world_registers *r, struct cpu
 	atomic_store(&w->running, false);
 	if (!answered) {
 		w->dead = true;
-		return WORLD_STOP_DEAD;
+		return __atomic_load_n(&w->page->ran, __ATOMIC_SEQ_CST) ? WORLD_STOP_DEAD : WORLD_STOP_UNRUN;
 	}
 	return take_exit(w, x, fs, gs, r, fx);
 }
@@ -330,16 +332,36 @@ static bool first_fault(struct world *w)
 	       r.gpr[4] == 5 && r.gpr[7] == 8 && (r.eflags & FL_ARITH) == FL_CF && fx.fcw == 0x37f;
 }
 
-int64_t world_round_trip_ns(struct world *w)
+static int64_t clock_ns(clockid_t clock)
+{
+	struct timespec ts;
+
+	return clock_gettime(clock, &ts) ? 0 : ts.tv_sec * 1000000000ll + ts.tv_nsec;
+}
+
+int64_t world_cpu_ns(const struct world *w)
+{
+	clockid_t clock;
+
+	return w->pid > 0 && !clock_getcpuclockid(w->pid, &clock) ? clock_ns(clock) : 0;
+}
+
+void world_measure(struct world *w, struct world_cost *cost)
 {
 	enum { ROUNDS = 16 };
-	struct timespec a, b;
+	int64_t own = world_cpu_ns(w), mine = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 
-	clock_gettime(CLOCK_MONOTONIC, &a);
-	for (unsigned i = 0; i < ROUNDS; i++)
+	cost->cycles = UINT64_MAX;
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		uint64_t start = __rdtsc(), took;
+
 		first_fault(w);
-	clock_gettime(CLOCK_MONOTONIC, &b);
-	return ((b.tv_sec - a.tv_sec) * 1000000000ll + b.tv_nsec - a.tv_nsec) / ROUNDS;
+		took = __rdtsc() - start;
+		if (took < cost->cycles)
+			cost->cycles = took;
+	}
+	cost->own_ns = (world_cpu_ns(w) - own) / ROUNDS;
+	cost->cpu_ns = cost->own_ns + (clock_ns(CLOCK_THREAD_CPUTIME_ID) - mine) / ROUNDS;
 }
 
 const char *world_unavailable(int ram_fd)

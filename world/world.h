@@ -7,8 +7,8 @@
  *              <--- registers, reason -----   stopped by a signal
  *
  * A world shows RAM pages at guest addresses below 4 GiB and holds nothing else that is not its own. What it answers is
- * validated; one that answers wrongly, not at all, or has been killed is WORLD_STOP_DEAD and must be destroyed: its guest loses
- * the registers of that run, nobody else loses anything.
+ * validated; one that answers wrongly, not at all, or has been killed is WORLD_STOP_DEAD or WORLD_STOP_UNRUN and must be destroyed: its
+ * guest loses the registers of that run, or nothing; nobody else loses anything.
  *
  * Threading: a world belongs to its vCPU thread; world_kick may be called from its signal handlers and from any
  * thread while the world exists.
@@ -28,7 +28,8 @@ enum world_stop {
 	WORLD_STOP_SIGNAL,  /* see world_exit */
 	WORLD_STOP_KICK,    /* kicked; the registers are valid */
 	WORLD_STOP_MAP,     /* the host refused a mapping: nothing was run, all mappings are gone */
-	WORLD_STOP_DEAD,
+	WORLD_STOP_DEAD,    /* the registers are lost */
+	WORLD_STOP_UNRUN,   /* dead too, but guest code did not run: the registers still are the state */
 };
 
 /* What stopped guest code, as the host's signal frame says. */
@@ -73,7 +74,14 @@ void world_kick(struct world *);
  */
 void world_unbind_thread(bool now);
 int world_pid(const struct world *);
-/* Average time of a run that stops at once, in nanoseconds; the world must be empty, and is afterwards. */
-int64_t world_round_trip_ns(struct world *);
+/* What a run costs that stops at once. */
+struct world_cost {
+	uint64_t cycles;         /* of the TSC, from going in to being back: the least of several */
+	int64_t cpu_ns, own_ns;  /* processor time: of both sides on the average, and of the world */
+};
+/* The world must be empty, and is afterwards. */
+void world_measure(struct world *, struct world_cost *);
+/* Processor time it has used so far; 0 when it is dead. */
+int64_t world_cpu_ns(const struct world *);
 
 #endif

@@ -79,6 +79,7 @@ enter_begin:
 	movl %eax, %es
 	movw WP_FS(%rbp), %fs
 	movw WP_GS(%rbp), %gs
+	movl $1, WP_RAN(%rbp)
 	pushq $WORLD_DS
 	pushq WP_GPR+32(%rbp)
 	movl WP_EFLAGS(%rbp), %eax

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -387,8 +388,75 @@ static void test_stopped_and_killed(void **state)
 	sig = SIGKILL;
 	/* a kick of before may be pending still; the world has been killed by the time this returns */
 	if (run_and(&sig) == WORLD_STOP_KICK)
-		assert_int_equal(run(), WORLD_STOP_DEAD);
-	assert_int_equal(run(), WORLD_STOP_DEAD);
+		assert_int_equal(run(), WORLD_STOP_UNRUN);
+	assert_int_equal(run(), WORLD_STOP_UNRUN);
+}
+
+/* Killed while guest code runs: the registers are lost. Killed while it does not: they are not, and this is told. */
+static void test_killed(void **state)
+{
+	char err[256];
+	int sig = SIGKILL;
+
+	CODE_IS(0x40, 0xeb, 0xfd);
+	assert_int_equal(run_and(&sig), WORLD_STOP_DEAD);
+	world_destroy(w);
+	w = world_create(ram, err, sizeof(err));
+	assert_non_null(w);
+	CODE_IS(0x40, 0x0f, 0x0b);
+	r.eip = CODE;
+	r.gpr[R_EAX] = 7;
+	assert_int_equal(run(), WORLD_STOP_SIGNAL);
+	kill(world_pid(w), SIGKILL);
+	assert_int_equal(run(), WORLD_STOP_UNRUN);
+	assert_int_equal(r.eip, CODE + 1);
+	assert_int_equal(r.gpr[R_EAX], 8);
+}
+
+/* What it costs is measured in processor time of both sides, and something. */
+static void test_measure(void **state)
+{
+	struct world_cost c;
+	int64_t before = world_cpu_ns(w);
+
+	world_measure(w, &c);
+	assert_true(c.cycles > 0 && c.cycles < UINT64_MAX);
+	assert_true(c.own_ns > 0 && c.cpu_ns > c.own_ns);
+	assert_true(world_cpu_ns(w) - before >= 16 * c.own_ns);
+}
+
+/* This thread and the world share a processor while runs follow each other; afterwards the thread may use all it could before. */
+static void test_place(void **state)
+{
+	cpu_set_t before, bound, world, after;
+
+	world_unbind_thread(true); /* of the tests before */
+	assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
+	CODE_IS(0x0f, 0x0b);
+	assert_int_equal(run(), WORLD_STOP_SIGNAL);
+	assert_int_equal(sched_getaffinity(0, sizeof(bound), &bound), 0);
+	assert_int_equal(sched_getaffinity(world_pid(w), sizeof(world), &world), 0);
+	assert_int_equal(CPU_COUNT(&bound), 1);
+	assert_true(CPU_EQUAL(&bound, &world));
+	world_unbind_thread(true);
+	assert_int_equal(sched_getaffinity(0, sizeof(after), &after), 0);
+	assert_true(CPU_EQUAL(&before, &after));
+	/* and a lease ends by itself, for one run */
+	for (unsigned i = 0, freed = 0; !freed; i++) {
+		assert_true(i < 1000);
+		r.eip = CODE;
+		assert_int_equal(run(), WORLD_STOP_SIGNAL);
+		assert_int_equal(sched_getaffinity(0, sizeof(after), &after), 0);
+		freed = CPU_EQUAL(&before, &after);
+		usleep(1000);
+	}
+	/* who was bound otherwise by others meanwhile stays so */
+	r.eip = CODE;
+	assert_int_equal(run(), WORLD_STOP_SIGNAL);
+	assert_int_equal(sched_setaffinity(0, sizeof(before), &before), 0);
+	world_unbind_thread(true);
+	assert_int_equal(sched_getaffinity(0, sizeof(after), &after), 0);
+	assert_true(CPU_EQUAL(&before, &after));
 }
 
 /* Signals that other processes send end a run at most, whatever they are called; what is for the whole process group is ignored. */
@@ -511,7 +579,8 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
 		T(test_available), T(test_registers), T(test_page_faults), T(test_segments),
 		T(test_vector_state), T(test_traps), T(test_system_calls), T(test_64bit_system_calls),
-		T(test_kick), T(test_stopped_and_killed), T(test_signals_from_outside), T(test_monitor_killed), T(test_nothing_leaks),
+		T(test_kick), T(test_stopped_and_killed), T(test_killed), T(test_measure), T(test_place),
+		T(test_signals_from_outside), T(test_monitor_killed), T(test_nothing_leaks),
 		T(test_nothing_else_is_mapped), T(test_stub_cannot_be_misused),
 	};
 
