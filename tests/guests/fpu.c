@@ -128,10 +128,63 @@ static void states(void)
 	check_eq(*(u16 *)(area + 32 + 8), 0xffff, "EMMS empties the tags");
 }
 
+/* An FXSAVE area over a page boundary; several times, because the first touch of a page may go another way than later ones. */
+static void across_pages(void)
+{
+	static u8 pages[8192] __attribute__((aligned(4096)));
+	u8 *over = pages + 4096 - 160;
+	bool image = true, rest = true, back = true;
+
+	for (u32 round = 0; round < 4; round++) {
+		struct context c;
+
+		memset(pages, 0xa5, sizeof(pages));
+		memset(area, 0xa5, sizeof(area));
+		c = kernel_context(CODE("fninit\nfldpi\nfld1\nmovl $0x1fa0,(%ecx)\nldmxcsr (%ecx)\n"
+					"movl $0x55667788,%eax\nmovd %eax,%xmm7\nfxsave (%ebx)\nfxsave (%esi)\n"
+					"fninit\nmovl $0x1f80,(%ecx)\nldmxcsr (%ecx)\npxor %xmm7,%xmm7\n"
+					"fxrstor (%ebx)\nstmxcsr (%ecx)\nmovd %xmm7,%edx\nfistpl 4(%ecx)\nfnstsw %ax"));
+		c.ebx = (u32)over;
+		c.ecx = (u32)area2;
+		c.esi = (u32)area;
+		run(&c);
+		image &= c.vector == DONE && !memcmp(over, area, 6) && !memcmp(over + 24, area + 24, 264);
+		for (u32 i = 288; i < 512; i++)
+			rest &= over[i] == 0xa5;
+		rest &= over[-1] == 0xa5 && over[512] == 0xa5;
+		back &= c.edx == 0x55667788 && *(u32 *)area2 == 0x1fa0 && *(u32 *)(area2 + 4) == 1 &&
+			(c.eax >> 11 & 7) == 7;
+	}
+	report(image, "FXSAVE over a page boundary");
+	report(rest, "FXSAVE writes nothing behind XMM7 and around its area");
+	report(back, "FXRSTOR from over a page boundary");
+}
+
+/* As a kernel that switches lazily: TS set and cleared around the uses. */
+static void lazy_switching(void)
+{
+	bool faults = true, works = true;
+	struct context c;
+
+	for (u32 round = 0; round < 4; round++) {
+		write_cr0(read_cr0() | CR0_TS);
+		c = fp(CODE("fxrstor (%ebx)"));
+		faults &= c.vector == NM;
+		faults &= !!(read_cr0() & CR0_TS);
+		c = fp(CODE("clts\nfninit\nfldpi\nfxsave (%ebx)\nmovl %cr0,%eax\norl $8,%eax\nmovl %eax,%cr0\n"
+			    "movl %cr0,%edx\nclts\nfxrstor (%ebx)\nfnstsw %ax"));
+		works &= c.vector == DONE && (c.edx & CR0_TS) && (c.eax >> 11 & 7) == 7;
+	}
+	report(faults, "#NM whenever TS is set");
+	report(works, "FXSAVE and FXRSTOR between CLTS and MOV to CR0");
+}
+
 void guest_main(void)
 {
 	available();
 	arithmetic();
 	errors();
 	states();
+	across_pages();
+	lazy_switching();
 }
