@@ -52,7 +52,7 @@ void mmu_paging_changed(struct mmu *m, bool flush, bool global)
 	bool wp = c->cr0 & CR0_WP;
 	bool moved = c->cr3 != m->cr3;
 
-	softtlb_flush(m);
+	softtlb_flush(m, global || wp != m->wp || !same_mode(mode, m->mode));
 	m->stats.flushes++;
 	if (!same_mode(mode, m->mode)) {
 		mmu_drop_everything(m);

@@ -121,6 +121,8 @@ static inline uint64_t walk_leaf(const struct walk *k)
 {
 	return k->levels ? k->entry[k->levels - 1] : 0;
 }
+/* Does the access find A, and for a write D, set already? */
+bool walk_marked(const struct cpu *, const struct walk *, bool write);
 /* R/W of the tables themselves, whatever CR0.WP says. */
 bool walk_tables_rw(const struct cpu *, const struct walk *);
 /* Present large directory entry: frame of its first 4 KiB; false when reserved bits are set. */
@@ -227,9 +229,8 @@ struct mmu {
 	struct bucket *bucket; /* reverse map, by guest frame >> 10 */
 	uint32_t buckets;
 
-	struct softtlb *tlb;			    /* [0] supervisor, [1] user */
-	uint64_t tlb_used[2][2][SOFTTLB_SIZE / 64]; /* [user][write]: entries to clear */
-	bool tlb_large;				    /* some entry came from a large page */
+	struct tlbs *tlbs; /* softtlb.c */
+	bool tlb_large;	   /* some entry came from a large page */
 	struct fetch_entry fetch[2][FETCH_ENTRIES];
 };
 
@@ -334,18 +335,16 @@ bool rmap_add(struct mmu *, const struct window *, uint32_t page, uint32_t n, ui
 void rmap_protect(struct mmu *, uint64_t gfn);
 
 /* softtlb.c */
+/* A page of the guest's for one kind of access. */
+struct softtlb_page {
+	uint8_t *host;
+	bool user, write, large, global;
+};
 bool softtlb_create(struct mmu *);
-void softtlb_flush(struct mmu *);
+void softtlb_destroy(struct mmu *);
+void softtlb_flush(struct mmu *, bool global);
 void softtlb_flush_page(struct mmu *, uint32_t va);
 void softtlb_forget_writes(struct mmu *, const uint8_t *host_page);
-void softtlb_fill(struct mmu *, bool user, bool write, uint32_t va, uint8_t *host_page, bool large);
-static inline uint8_t *softtlb_find(const struct mmu *m, bool user, bool write, uint32_t va)
-{
-	const struct softtlb *t = &m->tlb[user];
-	unsigned i = (va >> PAGE_SHIFT) & (SOFTTLB_SIZE - 1);
-	const struct softtlb_entry *e = write ? &t->write[i] : &t->read[i];
-
-	return e->tag == (va & ~(uint32_t)PAGE_MASK) ? (uint8_t *)(e->delta + va) : NULL;
-}
+void softtlb_fill(struct mmu *, uint32_t va, struct softtlb_page);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * Answers that need no work: for callers that must not touch vector registers (translator/lean.c), so this file is built without
- * them and calls nothing.
+ * For callers that must not touch vector registers (translator/lean.c): this file and all that it calls are built without them, and
+ * call no library.
  */
 #include "mmu/internal.h"
 
@@ -25,6 +25,36 @@ bool mmu_lean_code(const struct mmu *m, bool user, gva_t a, gpa_t *out)
 	word = w->shadow[va >> PAGE_SHIFT];
 	*out = gpa(((uint64_t)(word >> SH_GFN_SHIFT) << PAGE_SHIFT) | (va & PAGE_MASK));
 	return word & SH_CODE;
+}
+
+static bool permitted(const struct mmu *m, const struct walk *k, bool user, bool write)
+{
+	if (user && !k->user)
+		return false;
+	return !write || (user ? walk_tables_rw(m->cpu, k) : k->write);
+}
+
+/* RAM, and for writes free of translated code; ROM can be read. */
+static bool plain(const struct mmu *m, gpa_t at, bool write)
+{
+	enum page_kind kind = physmap_kind(m->pm, at);
+
+	return write ? kind == PAGE_RAM && !physmap_is_code(m->pm, at) : kind == PAGE_RAM || kind == PAGE_ROM;
+}
+
+bool mmu_lean_refill(struct mmu *m, bool user, bool write, gva_t a)
+{
+	uint32_t va = (uint32_t)a.v & ~(uint32_t)PAGE_MASK;
+	struct walk k;
+
+	m->stats.walks++;
+	if (!mmu_walk_quiet(m->cpu, m->pm, gva(va), &k) || !permitted(m, &k, user, write) ||
+	    (m->mode.on && !walk_marked(m->cpu, &k, write)) || !plain(m, k.gpa, write))
+		return false;
+	m->stats.softtlb_misses++;
+	softtlb_fill(m, va, (struct softtlb_page){physmap_host(m->pm, k.gpa, 1), user, write,
+						  k.page > PAGE_SIZE && m->mode.on, k.global});
+	return true;
 }
 
 bool mmu_window_frame(const struct mmu *m, bool user, gva_t a, bool write, gpa_t *out)

@@ -39,7 +39,7 @@ static void commit(struct mmu *m, struct window *user)
 	m->user = user;
 	m->cr3 = m->cpu->cr3;
 	m->stats.flushes++;
-	softtlb_flush(m);
+	softtlb_flush(m, false);
 }
 
 bool mmu_lean_load_cr3(struct mmu *m, uint32_t value)

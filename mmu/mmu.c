@@ -146,7 +146,7 @@ void mmu_destroy(struct mmu *m)
 		free(m->snap_free[--m->snap_free_n]);
 	free(m->snap_free);
 	rmap_destroy(m);
-	free(m->tlb);
+	softtlb_destroy(m);
 	free(m);
 }
 
@@ -335,7 +335,7 @@ void mmu_make_room(struct mmu *m)
 
 void mmu_drop_everything(struct mmu *m)
 {
-	softtlb_flush(m);
+	softtlb_flush(m, true);
 	for (unsigned i = 1; i < m->spaces; i++)
 		if (m->win[i].assigned)
 			recycle(m, &m->win[i]);

@@ -181,27 +181,36 @@ bool mmu_code_in_use(const struct mmu *, uint32_t page);
  */
 bool mmu_lean_space(const struct mmu *, bool user, hva_t *base, unsigned *space);
 bool mmu_lean_code(const struct mmu *, bool user, gva_t, gpa_t *);
+/*
+ * Put the page of an access into the software TLB. False: it faults, its tables lack accessed or dirty bits,
+ * or it is not plain memory; nothing was done. General registers only.
+ */
+bool mmu_lean_refill(struct mmu *, bool user, bool write, gva_t);
 /* Where the window has this page at present, stale or not; false: an access would fault. */
 bool mmu_window_frame(const struct mmu *, bool user, gva_t, bool write, gpa_t *);
 
 /* ---- software TLB (softtlb.c): interpreter, callouts, and the look-up form ---- */
 
 /*
- * Direct-mapped, one for each privilege (supervisor accesses, user accesses) and one more slot array for each of read and write, so
- * that a hit needs one compare. Index: (gva >> 12) & (SOFTTLB_SIZE - 1). Tag: gva page address (bits 31..12), low
- * bits zero; an invalid entry's tag has low bits set. `delta` + gva = host address.
- * Emitted code reads these fields: layout asserted in translator/.
+ * Direct-mapped, one for each privilege (supervisor accesses, user accesses), with slots of their own for reads and writes, so
+ * that a hit needs one compare. minus_page: -(gva >> 12) of the page held, so that adding the page gives 0; 1: none.
+ * delta + gva = host address. Emitted code reads these fields: layout asserted in translator/.
  */
-enum { SOFTTLB_SIZE = 256 };
-struct softtlb_entry {
-	uint32_t tag;
-	uint32_t minus_page; /* -(gva >> 12), so that adding the page gives 0; 1 when invalid */
-	uint64_t delta;
-};
+enum { SOFTTLB_SIZE = 65536 };
 struct softtlb {
-	struct softtlb_entry read[SOFTTLB_SIZE];
-	struct softtlb_entry write[SOFTTLB_SIZE]; /* clean pages and code pages are never in here */
+	uint32_t minus_page[2][SOFTTLB_SIZE]; /* [write]; clean pages and code pages are in [false] only */
+	uint64_t delta[2][SOFTTLB_SIZE];
 };
+static inline unsigned softtlb_index(uint32_t va)
+{
+	return (va >> 12) & (SOFTTLB_SIZE - 1);
+}
+static inline uint8_t *softtlb_host(const struct softtlb *t, bool write, uint32_t va)
+{
+	unsigned i = softtlb_index(va);
+
+	return t->minus_page[write][i] + (va >> 12) == 0 ? (uint8_t *)(uintptr_t)(t->delta[write][i] + va) : NULL;
+}
 struct softtlb *mmu_softtlb(struct mmu *, bool user);
 
 /* The cpu_ops memory functions on top of walk + physmap + softtlb. `ctx` pointer: cpu->ops_ctx is not used; the mmu is found by

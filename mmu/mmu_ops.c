@@ -38,15 +38,15 @@ static enum outcome miss(struct mmu *m, uint32_t va, unsigned acc, struct target
 	if (write ? kind == PAGE_RAM && !physmap_is_code(m->pm, k.gpa)
 		  : kind == PAGE_RAM || kind == PAGE_ROM) {
 		t->host = physmap_host(m->pm, k.gpa, 1);
-		softtlb_fill(m, user, write, va, t->host - (va & PAGE_MASK),
-			     k.page > PAGE_SIZE && m->mode.on);
+		softtlb_fill(m, va, (struct softtlb_page){t->host - (va & PAGE_MASK), user, write,
+							  k.page > PAGE_SIZE && m->mode.on, k.global});
 	}
 	return OUT_OK;
 }
 
 static enum outcome translate(struct mmu *m, uint32_t va, unsigned acc, struct target *t)
 {
-	t->host = softtlb_find(m, acc & ACC_USER, acc & (ACC_WRITE | ACC_RMW), va);
+	t->host = softtlb_host(mmu_softtlb(m, acc & ACC_USER), acc & (ACC_WRITE | ACC_RMW), va);
 	return t->host ? OUT_OK : miss(m, va, acc, t);
 }
 

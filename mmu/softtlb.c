@@ -1,56 +1,60 @@
 /*
  * The software TLB: guest page -> host address in the monitor's own mapping of RAM. It holds
- * what walks found and is emptied at every flush, so it needs no snapshots.
+ * what walks found and is emptied at every flush, so it needs no snapshots. Global pages stay over a MOV to CR3, as in a processor's
+ * TLB: kernels mark their own so, and find their stacks and descriptor tables at once after a context switch.
  *
  * Write entries exist only for pages that are dirty already, RAM, and free of translated code: a
- * store through one needs no further thought. Emitted code compares tags inline. The bitmaps say
- * which entries a flush has to clear.
+ * store through one needs no further thought. Emitted code compares inline (translator/xl_lookup.c).
+ *
+ * It is so large that programs rarely have two pages in one slot. Lists of the slots filled keep flushes
+ * short. A slot may be listed twice, or on the local list and hold a global page: then more is flushed than need be.
+ *
+ * Built with general registers only: lean.c fills it.
  */
 #include "mmu/internal.h"
 
-#include <stdlib.h>
-#include <string.h>
+#include <sys/mman.h>
 
-static void invalidate(struct mmu *m, unsigned user, unsigned write, unsigned i)
+enum { INVALID = 1 }; /* of minus_page: no page's number makes it zero */
+
+struct tlb_slot {
+	uint16_t index;
+	bool user, write;
+};
+
+struct tlb_list {
+	uint32_t n;
+	struct tlb_slot slot[8192];
+};
+
+struct tlbs {
+	struct softtlb tlb[2]; /* [0] supervisor, [1] user */
+	struct tlb_list filled[2]; /* [1]: global pages */
+};
+
+static void invalidate(struct mmu *m, struct tlb_slot s)
 {
-	struct softtlb *t = &m->tlb[user];
-
-	(write ? t->write : t->read)[i] = (struct softtlb_entry){.tag = TAG_INVALID, .minus_page = 1};
-	m->tlb_used[user][write][i / 64] &= ~(1ull << (i % 64));
+	m->tlbs->tlb[s.user].minus_page[s.write][s.index] = INVALID;
 }
 
 bool softtlb_create(struct mmu *m)
 {
-	m->tlb = aligned_alloc(64, 2 * sizeof(*m->tlb));
-	if (!m->tlb)
+	void *p = mmap(NULL, sizeof(*m->tlbs), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
 		return false;
-	memset(m->tlb, 0, 2 * sizeof(*m->tlb));
-	memset(m->tlb_used, 0xff, sizeof(m->tlb_used));
-	softtlb_flush(m);
+	m->tlbs = p;
+	for (unsigned n = 0; n < 4; n++)
+		for (unsigned i = 0; i < SOFTTLB_SIZE; i++)
+			m->tlbs->tlb[n / 2].minus_page[n & 1][i] = INVALID;
+	softtlb_flush(m, true);
 	return true;
 }
 
-/* Call f for every entry in use; it says whether the entry must go. */
-static void sweep(struct mmu *m, bool (*f)(const struct softtlb_entry *, const void *),
-		  const void *arg)
+void softtlb_destroy(struct mmu *m)
 {
-	for (unsigned n = 0; n < 4 * SOFTTLB_SIZE / 64; n++) {
-		unsigned user = n / (2 * SOFTTLB_SIZE / 64), write = n / (SOFTTLB_SIZE / 64) & 1;
-		unsigned word = n % (SOFTTLB_SIZE / 64);
-
-		for (uint64_t left = m->tlb_used[user][write][word]; left; left &= left - 1) {
-			unsigned i = word * 64 + (unsigned)__builtin_ctzll(left);
-			const struct softtlb *t = &m->tlb[user];
-
-			if (f(write ? &t->write[i] : &t->read[i], arg))
-				invalidate(m, user, write, i);
-		}
-	}
-}
-
-static bool every(const struct softtlb_entry *e, const void *arg)
-{
-	return true;
+	if (m->tlbs)
+		munmap(m->tlbs, sizeof(*m->tlbs));
 }
 
 static void flush_fetch(struct mmu *m)
@@ -59,73 +63,105 @@ static void flush_fetch(struct mmu *m)
 		m->fetch[i / FETCH_ENTRIES][i % FETCH_ENTRIES].tag = TAG_INVALID;
 }
 
-void softtlb_flush(struct mmu *m)
+static void flush_list(struct mmu *m, struct tlb_list *l)
 {
-	sweep(m, every, NULL);
+	for (uint32_t i = 0; i < l->n; i++)
+		invalidate(m, l->slot[i]);
+	l->n = 0;
+}
+
+void softtlb_flush(struct mmu *m, bool global)
+{
+	flush_list(m, &m->tlbs->filled[false]);
+	if (global) {
+		flush_list(m, &m->tlbs->filled[true]);
+		m->tlb_large = false;
+	}
 	flush_fetch(m);
-	m->tlb_large = false;
 }
 
-static bool same_slot(const struct softtlb_entry *e, const void *arg)
+/* The page in a slot; false: none. */
+static bool held(const struct mmu *m, struct tlb_slot s, uint32_t *page)
 {
-	return ((e->tag ^ *(const uint32_t *)arg) >> 22) == 0;
+	*page = -m->tlbs->tlb[s.user].minus_page[s.write][s.index];
+	return *page != (uint32_t)-INVALID;
 }
 
-static bool same_page(const struct softtlb_entry *e, const void *arg)
+/* Invalidate all pages in the same 4 MiB. */
+static void flush_around(struct mmu *m, uint32_t va)
 {
-	return ((e->tag ^ *(const uint32_t *)arg) >> PAGE_SHIFT) == 0;
+	uint32_t page;
+
+	for (unsigned n = 0; n < 2; n++) {
+		const struct tlb_list *l = &m->tlbs->filled[n];
+
+		for (uint32_t i = 0; i < l->n; i++)
+			if (held(m, l->slot[i], &page) && page >> 10 == va >> 22)
+				invalidate(m, l->slot[i]);
+	}
+}
+
+static struct tlb_slot slot_of(uint32_t va, bool user, bool write)
+{
+	return (struct tlb_slot){(uint16_t)softtlb_index(va), user, write};
 }
 
 /* A large page may have many entries; all lie in the same 4 MiB. */
 void softtlb_flush_page(struct mmu *m, uint32_t va)
 {
-	if (m->tlb_large) {
-		sweep(m, same_slot, &va);
-	} else {
-		unsigned i = (va >> PAGE_SHIFT) & (SOFTTLB_SIZE - 1);
-
-		for (unsigned n = 0; n < 4; n++) {
-			const struct softtlb *t = &m->tlb[n / 2];
-
-			if (same_page(n & 1 ? &t->write[i] : &t->read[i], &va))
-				invalidate(m, n / 2, n & 1, i);
-		}
-	}
+	if (m->tlb_large)
+		flush_around(m, va);
+	else
+		for (unsigned n = 0; n < 4; n++)
+			if (softtlb_host(&m->tlbs->tlb[n / 2], n & 1, va))
+				invalidate(m, slot_of(va, n / 2, n & 1));
 	flush_fetch(m);
-}
-
-static bool maps_host_page(const struct softtlb_entry *e, const void *arg)
-{
-	return e->delta + e->tag == (uintptr_t)arg;
 }
 
 /* A page became code: read entries may stay, write entries for it must go. */
 void softtlb_forget_writes(struct mmu *m, const uint8_t *host_page)
 {
-	for (unsigned user = 0; user < 2; user++)
-		for (unsigned word = 0; word < SOFTTLB_SIZE / 64; word++)
-			for (uint64_t left = m->tlb_used[user][1][word]; left; left &= left - 1) {
-				unsigned i = word * 64 + (unsigned)__builtin_ctzll(left);
+	uint32_t page;
 
-				if (maps_host_page(&m->tlb[user].write[i], host_page))
-					invalidate(m, user, 1, i);
-			}
+	for (unsigned n = 0; n < 2; n++) {
+		const struct tlb_list *l = &m->tlbs->filled[n];
+
+		for (uint32_t i = 0; i < l->n; i++) {
+			struct tlb_slot s = l->slot[i];
+
+			if (s.write && held(m, s, &page) &&
+			    softtlb_host(&m->tlbs->tlb[s.user], true, page << PAGE_SHIFT) == host_page)
+				invalidate(m, s);
+		}
+	}
 }
 
-void softtlb_fill(struct mmu *m, bool user, bool write, uint32_t va, uint8_t *host_page, bool large)
+/* Local pages are listed even when the slot was taken: it may be on the list of global ones. */
+static void enlist(struct mmu *m, struct tlb_slot s, bool global)
 {
-	struct softtlb *t = &m->tlb[user];
-	unsigned i = (va >> PAGE_SHIFT) & (SOFTTLB_SIZE - 1);
-	uint32_t tag = va & ~(uint32_t)PAGE_MASK;
+	struct tlb_list *l = &m->tlbs->filled[global];
+	uint32_t page;
 
-	*(write ? &t->write[i] : &t->read[i]) =
-		(struct softtlb_entry){.tag = tag, .minus_page = -(tag >> PAGE_SHIFT),
-				       .delta = (uintptr_t)host_page - tag};
-	m->tlb_used[user][write][i / 64] |= 1ull << (i % 64);
-	m->tlb_large = m->tlb_large || large;
+	if (global && held(m, s, &page))
+		return;
+	if (l->n == ARRAY_LEN(l->slot))
+		softtlb_flush(m, true);
+	l->slot[l->n++] = s;
+}
+
+void softtlb_fill(struct mmu *m, uint32_t va, struct softtlb_page p)
+{
+	struct softtlb *t = &m->tlbs->tlb[p.user];
+	unsigned i = softtlb_index(va);
+	uint32_t page = va >> PAGE_SHIFT;
+
+	enlist(m, slot_of(va, p.user, p.write), p.global);
+	t->minus_page[p.write][i] = -page;
+	t->delta[p.write][i] = (uintptr_t)p.host - ((uintptr_t)page << PAGE_SHIFT);
+	m->tlb_large = m->tlb_large || p.large;
 }
 
 struct softtlb *mmu_softtlb(struct mmu *m, bool user)
 {
-	return &m->tlb[user];
+	return &m->tlbs->tlb[user];
 }

@@ -7,10 +7,10 @@
  * effects beyond accessed and dirty bits.
  *
  * Accessed bits are set only when the whole walk succeeds, which the SDM allows.
+ *
+ * Built with general registers only: lean.c walks, too.
  */
 #include "mmu/internal.h"
-
-#include <string.h>
 
 #define PAE_RESERVED	   0x7ffffff000000000ull /* bits 62:36 */
 #define PAE_LARGE_RESERVED 0x1fe000ull		 /* bits 20:13 of a 2 MiB entry */
@@ -111,9 +111,12 @@ static enum follow follow_pae(const struct cpu *c, struct physmap *pm, uint32_t 
 
 static void begin(struct walk *k)
 {
-	memset(k, 0, sizeof(*k));
-	for (unsigned i = 0; i < 3; i++)
+	k->user = k->write = k->exec = k->dirty = k->global = false;
+	k->levels = 0;
+	for (unsigned i = 0; i < 3; i++) {
 		k->table[i] = gpa(~0ull);
+		k->entry[i] = 0;
+	}
 }
 
 static void walk_unpaged(struct physmap *pm, uint32_t va, struct walk *k)
@@ -164,6 +167,14 @@ static unsigned entry_index(const struct cpu *c, uint32_t va, unsigned level)
 	if (!paging_pae(c))
 		return level == 0 ? va >> 22 : va >> 12 & 1023;
 	return level == 1 ? va >> 21 & 511 : va >> 12 & 511;
+}
+
+bool walk_marked(const struct cpu *c, const struct walk *k, bool write)
+{
+	for (unsigned i = rights_from(c); i < k->levels; i++)
+		if (!(k->entry[i] & PTE_A))
+			return false;
+	return !write || k->dirty;
 }
 
 /* Set A on the way down, and D in the last entry when asked (SDM: "Accessed and Dirty Flags"). */

@@ -41,18 +41,22 @@ static bool undisturbed(struct tc *tc, uint32_t next)
 	return !c->shadow && mode_of(c) == (tc->mode & ~(uint32_t)MODE_GEAR);
 }
 
-uint32_t callout_interp(struct tcx *x)
+static void interpret_callout(struct tc *tc)
 {
-	struct tc *tc = x->tc;
-	uint32_t next = x->arg;
-
 	tc->stats.callouts++;
-	history_note(tc->history, HISTORY_CALLOUT, (uint32_t)tc->cpu->rip, tc->mode, next);
+	history_note(tc->history, HISTORY_CALLOUT, (uint32_t)tc->cpu->rip, tc->mode, tc->x.arg);
 	if (tc->mode & MODE_LOOKUP)
 		gear_callout(tc);
 	tc->changed = false;
 	interpret_here(tc);
-	return !undisturbed(tc, next);
+}
+
+uint32_t callout_interp(struct tcx *x)
+{
+	uint32_t next = x->arg;
+
+	interpret_callout(x->tc);
+	return !undisturbed(x->tc, next);
 }
 
 /* A CCF of a self-checking page: is its source still what was translated? */
@@ -70,4 +74,23 @@ uint32_t callout_check(struct tcx *x)
 	c->flags |= CCF_STALE;
 	ccf_drop(tc, x->arg);
 	return 1;
+}
+
+/* A look-up that missed cannot be filled: the instruction at x->target faults, sets A or D, crosses a page, meets a device, ... */
+uint32_t callout_refill(struct tcx *x)
+{
+	struct tc *tc = x->tc;
+	ccf_id id = cache_owner(tc, x->target);
+	uint32_t eip, host_off;
+	unsigned index;
+	uintptr_t next;
+	bool more = ccf_locate(tc, id, x->target, &eip, &host_off, &index) &&
+		    ccf_after(tc, id, index, &next, &x->arg);
+
+	if (!more) {
+		interpret_callout(tc);
+		return 1;
+	}
+	x->target = next;
+	return callout_interp(x);
 }

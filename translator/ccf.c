@@ -262,3 +262,17 @@ bool ccf_locate(struct tc *tc, ccf_id id, uintptr_t host, uint32_t *eip, uint32_
 	}
 	return false;
 }
+
+bool ccf_after(struct tc *tc, ccf_id id, unsigned index, uintptr_t *host, uint32_t *eip)
+{
+	const struct ccf *c = ccf_of(tc, id);
+	const struct ccf_insn *map = (const void *)(tc->rx + c->map);
+
+	*host = (uintptr_t)tc->rx + c->host;
+	*eip = c->lin;
+	for (unsigned i = 0; i <= index; i++) {
+		*host += map[i].host;
+		*eip += map[i].guest;
+	}
+	return index + 1u < c->insns;
+}

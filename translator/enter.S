@@ -87,7 +87,7 @@ tc_enter_check:
 	mov esi, [r15 + CPU_GPR + 48]
 	mov edi, [r15 + CPU_GPR + 56]
 	mov r13, [r14 + TCX_IBTC]
-	mov r12d, 12
+	mov r12, [r14 + TCX_TLB]
 	mov esp, [r15 + CPU_GPR + 32]
 	jmp [r14 + TCX_TARGET]
 	.globl tc_enter_end
@@ -207,6 +207,31 @@ system_in_full:
 	mov dword ptr [r14 + TCX_REASON], LEAVE_CALLOUT
 	jmp leave_saved
 	.size tc_stub_system, . - tc_stub_system
+
+	/*
+	 * A look-up missed: r8d = address, r9 = where the instruction begins again, r10d = access, r11d = EIP. When lean_refill
+	 * cannot have the page, the instruction is interpreted.
+	 */
+	.globl tc_stub_refill
+	.type tc_stub_refill, @function
+tc_stub_refill:
+	mov [r15 + CPU_RIP], r11
+	mov [r14 + TCX_TARGET], r9
+	mov [r14 + TCX_ARG], r8d
+	mov [r14 + TCX_OP], r10d
+	SAVE_GUEST
+	mov rdi, r14
+	call lean_refill
+	test rax, rax
+	jnz tc_resume_lean
+	SAVE_VECTOR
+	mov rdi, r14
+	call callout_refill
+	test eax, eax
+	jz tc_resume
+	mov dword ptr [r14 + TCX_REASON], LEAVE_CALLOUT
+	jmp leave_saved
+	.size tc_stub_refill, . - tc_stub_refill
 
 	.section .rodata
 	.balign 4

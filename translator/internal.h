@@ -9,7 +9,7 @@
  *   GS base    the current window; guest memory is gs:[EA32]
  *   R15        struct cpu        R14  struct tcx (translator's per-vCPU block)
  *   R13        indirect-branch table of the current space and mode
- *   R12        12, the page shift (xl_lookup.c)
+ *   R12        the software TLB, plus 12 (xl_lookup.c)
  *   R8-R11     scratch, dead between guest instructions
  *
  * There is no host stack in translated code (RSP is the guest's), so nothing is pushed or called: code leaves
@@ -156,7 +156,8 @@ struct tcx {
 	uint64_t count;     /* guest instructions executed (with counting on) */
 	struct cpu *cpu;
 	struct cpu_fx *fx;
-	void *tlb_read, *tlb_write;
+	const void *stub_refill;
+	uintptr_t tlb;      /* software TLB of the present privilege, plus TLB_BIAS */
 	uint64_t tmp;
 	uint32_t op; /* lean.h */
 	uint64_t *counts; /* counts.h; null: off */
@@ -282,7 +283,7 @@ static inline struct ccf *ccf_of(struct tc *tc, ccf_id id) { return &tc->ccf[id]
 /* Runs translated code at x->target until it leaves; x->reason says why. */
 void tc_enter(struct tcx *x);
 extern const char tc_stub_exit[], tc_stub_miss[], tc_stub_interp[], tc_stub_leave[], tc_stub_check[];
-extern const char tc_stub_system[];
+extern const char tc_stub_system[], tc_stub_refill[];
 extern const char tc_enter_check[], tc_enter_end[], tc_enter_abort[], tc_fault_leave[];
 
 /* ---- cache.c ---- */
@@ -314,6 +315,8 @@ ccf_id ccf_revive(struct tc *, uint32_t lin, uint32_t mode, uint64_t gpa);
  * not counted).
  */
 bool ccf_locate(struct tc *, ccf_id, uintptr_t host, uint32_t *eip, uint32_t *host_off, unsigned *index);
+/* Host address and EIP of the instruction after `index`; false: it is the last. */
+bool ccf_after(struct tc *, ccf_id, unsigned index, uintptr_t *host, uint32_t *eip);
 uint64_t code_hash(const void *, size_t);
 
 /* ---- chain.c ---- */
@@ -367,6 +370,7 @@ void window_set(struct tc *, bool user, uint64_t base);
 uint64_t lean_exit(struct tcx *);
 uint64_t lean_system(struct tcx *);
 uint64_t lean_continue(struct tc *);
+uint64_t lean_refill(struct tcx *);
 
 /* ---- lean_fpu.c ---- */
 /* What cpu->fx says of code addresses, put into the guest's terms. General registers only. */
@@ -402,6 +406,7 @@ bool fault_handle(struct tc *);
 /* ---- callout.c ---- */
 uint32_t callout_interp(struct tcx *);
 uint32_t callout_check(struct tcx *);
+uint32_t callout_refill(struct tcx *);
 /* Interpret one instruction at cpu->rip and deliver what comes of it. */
 void interpret_here(struct tc *);
 

@@ -10,7 +10,7 @@
  *   LEAN_LEAVE   done, but the dispatcher must see to what comes next
  *   else         the host address to continue at
  */
-#include "translator/internal.h"
+#include "translator/lean.h"
 
 /* Does the next instruction need the dispatcher's attention? (tc.c: must_step, deliver_interrupts) */
 static bool disturbed(const struct tc *tc)
@@ -92,4 +92,16 @@ uint64_t lean_continue(struct tc *tc)
 	if (tc->interrupted || disturbed(tc) || !enter_mode(tc))
 		return LEAN_LEAVE;
 	return proceed(tc, 0);
+}
+
+/* A look-up missed: begin the instruction again when its page can be had without effects and faults. */
+uint64_t lean_refill(struct tcx *x)
+{
+	struct tc *tc = x->tc;
+
+	if ((x->arg & PAGE_MASK) + LEAN_ACCESS_SIZE(x->op) > PAGE_SIZE ||
+	    !mmu_lean_refill(tc->mmu, tc->mode & MODE_USER, LEAN_ACCESS_WRITE(x->op), gva(x->arg)))
+		return LEAN_NO;
+	tc->stats.refills++;
+	return x->target;
 }

@@ -16,7 +16,6 @@ enum lean_op {
 	LEAN_STRING,
 	LEAN_PUSHF,    /* in look-up form */
 	LEAN_PUSH_SEG, /* likewise */
-	LEAN_PUSH_MEM, /* likewise; the operand's address is in tcx.tmp */
 	LEAN_WRITE_CR,
 	LEAN_CLTS,
 	LEAN_INVLPG,  /* the address is in tcx.tmp */
@@ -43,14 +42,19 @@ enum lean_op {
 #define LEAN_PORT(word) ((word) >> 8 & 0xff)
 #define LEAN_PORT_DX(word) ((word) >> 19 & 1)
 
-/* Host address of [lin, lin + len) by the software TLB, or null. Never crosses a page. */
+/* A look-up that missed: size of the access in bits 0-7, bit 8: to write. */
+#define LEAN_ACCESS(size, write) ((uint32_t)(size) | (uint32_t)(write) << 8)
+#define LEAN_ACCESS_SIZE(word) ((word) & 0xff)
+#define LEAN_ACCESS_WRITE(word) ((word) >> 8 & 1)
+
+/* Host address of [lin, lin + len), which the interpreter would reach without ado, or null. Never crosses a page. */
 void *lean_at(const struct tc *, bool user, uint32_t lin, unsigned len, bool write);
 /* The instruction is done: straight on when the mode is the same, else wherever the next one's code is. */
 uint64_t lean_next(struct tc *);
 
 typedef uint64_t lean_fn(struct tc *, unsigned op);
 lean_fn lean_string;                                     /* lean_string.c */
-lean_fn lean_pushf, lean_push_segment, lean_push_memory; /* lean_stack.c */
+lean_fn lean_pushf, lean_push_segment; /* lean_stack.c */
 lean_fn lean_write_cr, lean_clts, lean_invlpg, lean_in, lean_out; /* lean_control.c */
 lean_fn lean_fxsave, lean_fxrstor;                       /* lean_fpu.c */
 

@@ -1,5 +1,5 @@
 /*
- * Pushes in look-up form whose value is not in a general register: the inline look-up has no register to spare for it.
+ * Pushes in look-up form whose value is not in a general register.
  */
 #include "translator/lean.h"
 
@@ -27,15 +27,4 @@ uint64_t lean_pushf(struct tc *tc, unsigned op)
 uint64_t lean_push_segment(struct tc *tc, unsigned op)
 {
 	return push(tc, tc->cpu->seg[LEAN_SEG(op)].sel);
-}
-
-uint64_t lean_push_memory(struct tc *tc, unsigned op)
-{
-	const void *from = lean_at(tc, tc->cpu->cpl == 3, (uint32_t)tc->x.tmp, 4, false);
-	uint32_t value;
-
-	if (!from)
-		return LEAN_NO;
-	memcpy(&value, from, 4);
-	return push(tc, value);
 }

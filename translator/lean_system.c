@@ -1,8 +1,7 @@
 /*
  * System instructions that kernels live by, in their common case: the path into the kernel and out of it. Everything else, and
  * every fault, is the interpreter's: each function first reads and checks all it needs and changes nothing, then
- * commits and cannot fail. Descriptor tables, the TSS and the kernel's stack are reached through the software TLB; a miss is
- * for the interpreter too, which fills it.
+ * commits and cannot fail. Descriptor tables, the TSS and the kernel's stack are reached through the software TLB.
  *
  * Protected mode, 32-bit flat code and stack, no virtual-8086 mode: the translator asks for no other (xl_system.c).
  */
@@ -12,28 +11,17 @@
 
 /* ---------------------------------- guest memory ---------------------------------- */
 
-/* What a window shows now. The kernel may do with a user page what the user may. */
-static void *in_window(const struct tc *tc, bool user, uint32_t lin, unsigned len, bool write)
-{
-	gpa_t at;
-
-	if (!mmu_window_frame(tc->mmu, user, gva(lin), write, &at) &&
-	    (user || !mmu_window_frame(tc->mmu, true, gva(lin), write, &at)))
-		return NULL;
-	return physmap_host(tc->pm, at, len);
-}
-
 void *lean_at(const struct tc *tc, bool user, uint32_t lin, unsigned len, bool write)
 {
-	struct softtlb *tlb = mmu_softtlb(tc->mmu, user);
-	const struct softtlb_entry *e =
-		&(write ? tlb->write : tlb->read)[(lin >> PAGE_SHIFT) & (SOFTTLB_SIZE - 1)];
+	const struct softtlb *tlb = mmu_softtlb(tc->mmu, user);
+	void *p;
 
 	if ((lin & PAGE_MASK) + len > PAGE_SIZE)
 		return NULL;
-	if (e->tag == (lin & ~(uint32_t)PAGE_MASK))
-		return (void *)(uintptr_t)(e->delta + lin);
-	return in_window(tc, user, lin, len, write);
+	p = softtlb_host(tlb, write, lin);
+	if (!p && mmu_lean_refill(tc->mmu, user, write, gva(lin)))
+		p = softtlb_host(tlb, write, lin);
+	return p;
 }
 
 /* The same for supervisor accesses. */
@@ -386,7 +374,7 @@ static lean_fn *const operation[LEAN_OPS] = {
 	[LEAN_IRET] = iret,           [LEAN_INT] = int_n,
 	[LEAN_SYSENTER] = sysenter,   [LEAN_SYSEXIT] = sysexit,
 	[LEAN_STRING] = lean_string,  [LEAN_PUSHF] = lean_pushf,
-	[LEAN_PUSH_SEG] = lean_push_segment, [LEAN_PUSH_MEM] = lean_push_memory,
+	[LEAN_PUSH_SEG] = lean_push_segment,
 	[LEAN_WRITE_CR] = lean_write_cr, [LEAN_CLTS] = lean_clts,
 	[LEAN_INVLPG] = lean_invlpg,  [LEAN_FXSAVE] = lean_fxsave,
 	[LEAN_FXRSTOR] = lean_fxrstor, [LEAN_IN] = lean_in,

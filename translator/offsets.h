@@ -40,11 +40,14 @@
 #define TCX_COUNT 96
 #define TCX_CPU 104
 #define TCX_FX 112
-#define TCX_TLB_READ 120
-#define TCX_TLB_WRITE 128
+#define TCX_STUB_REFILL 120
+#define TCX_TLB 128
 #define TCX_TMP 136
 #define TCX_OP 144
 #define TCX_COUNTS 152
+
+/* R12 is this much above the software TLB, so that SHRX by R12 shifts by the size of a page */
+#define TLB_BIAS 12
 
 /* why translated code came back (TCX_REASON) */
 #define LEAVE_EXIT 1    /* direct exit; TCX_ARG = exit id */

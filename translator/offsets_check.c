@@ -37,14 +37,14 @@ CHECK(TCX_STUB_SYSTEM, struct tcx, stub_system);
 CHECK(TCX_COUNT, struct tcx, count);
 CHECK(TCX_CPU, struct tcx, cpu);
 CHECK(TCX_FX, struct tcx, fx);
-CHECK(TCX_TLB_READ, struct tcx, tlb_read);
-CHECK(TCX_TLB_WRITE, struct tcx, tlb_write);
+CHECK(TCX_STUB_REFILL, struct tcx, stub_refill);
+CHECK(TCX_TLB, struct tcx, tlb);
 CHECK(TCX_TMP, struct tcx, tmp);
 CHECK(TCX_OP, struct tcx, op);
 CHECK(TCX_COUNTS, struct tcx, counts);
 
-/* xl_lookup.c computes entry addresses as base + index * 16. */
-_Static_assert(sizeof(struct softtlb_entry) == 16, "software TLB entries are 16 bytes");
-_Static_assert(offsetof(struct softtlb_entry, minus_page) == 4, "read as [entry + 4]");
-_Static_assert(offsetof(struct softtlb_entry, delta) == 8, "read as [entry + 8]");
-_Static_assert(SOFTTLB_SIZE == 256, "indexed by a byte");
+/* xl_lookup.c indexes with MOVZX from 16 bits, scaled by 4 and 8. */
+_Static_assert(sizeof(((struct softtlb *)0)->minus_page[0][0]) == 4, "read as [tlb + index * 4]");
+_Static_assert(sizeof(((struct softtlb *)0)->delta[0][0]) == 8, "read as [tlb + index * 8]");
+_Static_assert(SOFTTLB_SIZE == 65536, "indexed by 16 bits");
+_Static_assert(TLB_BIAS == PAGE_SHIFT, "R12's low bits are a shift count");

@@ -27,6 +27,7 @@ static void set_stubs(struct tcx *x)
 	x->stub_leave = tc_stub_leave;
 	x->stub_check = tc_stub_check;
 	x->stub_system = tc_stub_system;
+	x->stub_refill = tc_stub_refill;
 }
 
 static bool create_parts(struct tc *tc, char *err, size_t errlen)

@@ -171,22 +171,20 @@ static void emit_insn(struct tu *u, const struct tinsn *t)
 	xl_fn *fn = emitters[t->action].fn;
 	size_t start = u->e.len, back;
 	unsigned fields = u->fields;
+	unsigned misses = u->misses;
 
 	if (t->action == ACT_NOP)
 		return;
-	u->miss = 0;
+	u->start = start;
+	u->looked = 0;
 	if (t->action == ACT_STI && u->done == u->n - 1)
 		fn = NULL; /* its shadow reaches into the next unit: leave with the shadow set */
-	if (fn && t->form != FORM_CALLOUT && fn(u, t)) {
-		if (u->miss)
-			emit_patch32(&u->e, u->miss, u->e.len);
-		if (u->miss && emitters[t->action].ends)
-			xl_leave_tc(u, t->next);
+	if (fn && t->form != FORM_CALLOUT && fn(u, t))
 		return;
-	}
 	u->e.len = start;
 	u->fields = fields;
 	u->exits = 0;
+	u->misses = misses;
 	back = xl_interpret(u, t);
 	emit_patch32(&u->e, back, u->e.len);
 	if (emitters[t->action].ends)
@@ -197,6 +195,7 @@ static void emit_count(struct tu *u)
 {
 	emit_load64(&u->e, H_R8, tcx_mem(TCX_COUNT));
 	emit_lea64(&u->e, H_R8, (struct xmem){H_R8, H_NONE, 1, false, (int32_t)u->n});
+	u->count_at = u->e.len - 1;
 	emit_rm(&u->e, 0x89 | X_W, H_R8, tcx_mem(TCX_COUNT));
 }
 
@@ -205,6 +204,19 @@ static void emit_selfcheck(struct tu *u)
 	size_t back = xl_callout(u, u->lin, u->id, TCX_STUB_CHECK);
 
 	emit_patch32(&u->e, back, u->e.len);
+}
+
+/* Expansions are short but for chains of look-ups: when the buffer is nearly full, this instruction is the last. */
+static void cut_when_full(struct tu *u)
+{
+	enum { ONE_INSTRUCTION = 512, EXITS = 128 };
+	const struct tinsn *t = &u->insn[u->done];
+
+	if (u->e.len + u->misses * MISS_BYTES + ONE_INSTRUCTION + EXITS <= sizeof(u->code))
+		return;
+	u->n = u->done + 1;
+	u->ended = emitters[t->action].ends;
+	u->end = t->next;
 }
 
 static void emit_unit(struct tu *u)
@@ -218,13 +230,17 @@ static void emit_unit(struct tu *u)
 	for (u->done = 0; u->done < u->n; u->done++) {
 		size_t start = u->done ? u->e.len : u->entry;
 
+		cut_when_full(u);
 		emit_insn(u, &u->insn[u->done]);
 		u->map[u->done].host = (uint16_t)(u->e.len - start);
 		u->map[u->done].guest = u->insn[u->done].z.length;
 	}
+	if (u->tc->config.count)
+		emit_patch8(&u->e, u->count_at, u->count_at + 1 + u->n);
 	if (!u->ended)
 		xl_exit(u, CC_ALWAYS, u->end);
 	xl_exit_stubs(u);
+	xl_miss_stubs(u);
 }
 
 /* ----------------------------------- publish ----------------------------------- */
@@ -311,7 +327,7 @@ static struct tu *unit_for(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t 
 	u->gpa2 = ~0ull;
 	u->n = 0;
 	u->limit = CCF_MAX_INSNS;
-	u->exits = u->fields = 0;
+	u->exits = u->fields = u->misses = 0;
 	u->ended = u->side_effect = false;
 	/* the last page: an instruction that wraps is interpreted */
 	u->fixed = lin >> PAGE_SHIFT == 0xfffff;

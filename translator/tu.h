@@ -8,6 +8,13 @@
 #include "translator/classify.h"
 #include "translator/move.h"
 
+/* A look-up that missed: where it jumps from, where its instruction begins, and what is asked (lean.h). */
+struct tu_miss {
+	size_t jump, start;
+	uint32_t eip, access;
+};
+enum { MISS_BYTES = 23 }; /* of its stub */
+
 struct tu {
 	struct tc *tc;
 	uint32_t mode;
@@ -23,7 +30,11 @@ struct tu {
 	uint32_t end;         /* EIP after the last instruction */
 	uint16_t entry;       /* offset of the direct entry */
 	uint8_t counting;     /* bytes there that count the entry */
-	size_t miss;          /* look-up form: where the way back from its miss is patched; 0: none */
+	size_t count_at;      /* of the instruction count, when that is on */
+	size_t start;         /* where the instruction being emitted begins */
+	uint8_t looked;       /* its look-ups: bit 0 one to read, bit 1 one to write */
+	unsigned misses;
+	struct tu_miss miss[2 * CCF_MAX_INSNS];
 	struct ccf_exit exit[CCF_EXITS];
 	unsigned exits;
 	unsigned limit;       /* plan at most so many instructions */
@@ -86,10 +97,17 @@ bool xl_address_to_tmp(struct tu *, const struct tinsn *);
 bool xl_stack_mem(struct tu *, const struct tinsn *, unsigned base, int32_t disp, unsigned size,
 		  bool write, struct xmem *);
 
-/* Look-up form (xl_lookup.c): the operand as [R10 + R8] in host memory. At most one an instruction. */
+/*
+ * Look-up form (xl_lookup.c): the operand as [R10 + R8] in host memory, with R9 and R11 free. An instruction may have one to read and
+ * one to write; false for more. A look-up uses all of R8-R11: what must outlive the second is put aside.
+ */
 bool xl_lookup(struct tu *, const struct tinsn *, struct xmem *);
 bool xl_lookup_at(struct tu *, const struct tinsn *, struct xmem guest, unsigned size, bool write,
 		  struct xmem *);
+void xl_put_aside(struct tu *, unsigned reg);
+void xl_take_back(struct tu *, unsigned reg);
+/* Where look-ups that miss go. */
+void xl_miss_stubs(struct tu *);
 /* Does the host have what the look-up form needs? */
 bool xl_lookup_possible(void);
 

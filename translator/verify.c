@@ -59,29 +59,28 @@ static const struct {
 	[K_BASE_RDI] = {BIT(K_WINDOW) | BIT(K_BASE_RSI), BIT(K_STRING)},
 	[K_STRING] = {BIT(K_BASE_RSI) | BIT(K_BASE_RDI), BIT(K_CUT_RSI) | BIT(K_CUT_RDI)},
 	[K_NEXT_R9] = {BIT(K_IMM_R8), BIT(K_IMM_R10)},
-	[K_IMM_R10] = {BIT(K_NEXT_R9), BIT(K_JUMP_CALLOUT)},
+	[K_RETRY_R9] = {0, BIT(K_IMM_R10)},
+	[K_IMM_R10] = {BIT(K_NEXT_R9) | BIT(K_RETRY_R9), BIT(K_JUMP_CALLOUT) | BIT(K_JUMP_REFILL)},
 	[K_JUMP_CALLOUT] = {BIT(K_IMM_R10), 0},
+	[K_JUMP_REFILL] = {BIT(K_IMM_R10), 0},
 	[K_JUMP_TABLE] = {BIT(K_INDEX_R9), 0},
 	[K_JUMP_SLOT] = {BIT(K_IMM_R8), 0},
 	[K_JUMP_EXIT] = {BIT(K_IMM_R9), 0},
 	[K_JUMP_LEAVE] = {BIT(K_IMM_R8), 0},
 	[K_JUMP_MISS] = {BIT(K_RESTORE_RCX), 0},
 	[K_RDTSC] = {0, BIT(K_STORE_TSC)},
-	[K_PAGE] = {BIT(K_EA), BIT(K_LOW_BYTE)},
-	[K_LOW_BYTE] = {BIT(K_PAGE), BIT(K_DOUBLE)},
-	[K_DOUBLE] = {BIT(K_LOW_BYTE), BIT(K_SAVE_RCX_LOOKUP)},
-	[K_SAVE_RCX_LOOKUP] = {BIT(K_DOUBLE), BIT(K_TLB_READ) | BIT(K_TLB_WRITE)},
-	[K_TLB_READ] = {BIT(K_SAVE_RCX_LOOKUP), BIT(K_ENTRY)},
-	[K_TLB_WRITE] = {BIT(K_SAVE_RCX_LOOKUP), BIT(K_ENTRY)},
-	[K_ENTRY] = {BIT(K_TLB_READ) | BIT(K_TLB_WRITE), BIT(K_LAST_BYTE)},
-	[K_LAST_BYTE] = {BIT(K_ENTRY), BIT(K_LAST_PAGE)},
-	[K_LAST_PAGE] = {BIT(K_LAST_BYTE), BIT(K_TAG)},
-	[K_TAG] = {BIT(K_LAST_PAGE), BIT(K_COMPARE)},
+	[K_PAGE] = {BIT(K_EA), BIT(K_INDEX)},
+	[K_INDEX] = {BIT(K_PAGE), BIT(K_LAST_BYTE) | BIT(K_SAVE_RCX_LOOKUP)},
+	[K_LAST_BYTE] = {BIT(K_INDEX), BIT(K_LAST_PAGE)},
+	[K_LAST_PAGE] = {BIT(K_LAST_BYTE), BIT(K_SAVE_RCX_LOOKUP)},
+	[K_SAVE_RCX_LOOKUP] = {BIT(K_INDEX) | BIT(K_LAST_PAGE), BIT(K_TAG)},
+	[K_TAG] = {BIT(K_SAVE_RCX_LOOKUP), BIT(K_COMPARE)},
 	[K_COMPARE] = {BIT(K_TAG), BIT(K_JRCXZ_LOOKUP)},
 	[K_JRCXZ_LOOKUP] = {BIT(K_COMPARE), BIT(K_RESTORE_RCX)},
 	[K_HIT] = {0, BIT(K_DELTA)},
-	[K_DELTA] = {BIT(K_HIT), BIT(K_HOST_ACCESS)},
-	[K_HOST_ACCESS] = {BIT(K_DELTA), 0},
+	[K_DELTA] = {BIT(K_HIT), BIT(K_TAKE_BACK) | BIT(K_HOST_ACCESS)},
+	[K_TAKE_BACK] = {BIT(K_DELTA), BIT(K_HOST_ACCESS)},
+	[K_HOST_ACCESS] = {BIT(K_DELTA) | BIT(K_TAKE_BACK), 0},
 	[K_COUNTS] = {0, BIT(K_COUNT_LOAD)},
 	[K_COUNT_LOAD] = {BIT(K_COUNTS), BIT(K_COUNT_ADD)},
 	[K_COUNT_ADD] = {BIT(K_COUNT_LOAD), BIT(K_COUNT_STORE)},
@@ -90,7 +89,7 @@ static const struct {
 
 static bool ends_flow(enum kind k)
 {
-	return k == K_JUMP || (k >= K_JUMP_TABLE && k <= K_JUMP_CALLOUT);
+	return k == K_JUMP || (k >= K_JUMP_TABLE && k <= K_JUMP_REFILL);
 }
 
 /* ---------------------------------- sequences ---------------------------------- */
@@ -131,8 +130,12 @@ static const char *check_rebasing(struct verifier *v, const struct vinsn *i)
 /* Some kinds are told apart by what stands before them. */
 static void refine_kind(const struct verifier *v, struct vinsn *i)
 {
-	if (i->kind == K_SAVE_RCX && v->last == K_DOUBLE)
+	if (i->kind == K_SAVE_RCX && (v->last == K_INDEX || v->last == K_LAST_PAGE))
 		i->kind = K_SAVE_RCX_LOOKUP;
+	else if (i->kind == K_NEXT_R9 && v->last != K_IMM_R8)
+		i->kind = K_RETRY_R9;
+	else if (i->kind == K_TAKE_BACK && v->last != K_DELTA)
+		i->kind = K_PLAIN;
 	else if (i->kind == K_JRCXZ && v->last == K_COMPARE)
 		i->kind = K_JRCXZ_LOOKUP;
 	else if (i->kind == K_RESTORE_RCX && v->lookup && v->dead && v->rcx_zero == (int64_t)v->in->address)
@@ -145,10 +148,14 @@ static void refine_kind(const struct verifier *v, struct vinsn *i)
 static const char *check_lookup(struct verifier *v, const struct vinsn *i)
 {
 	switch (i->kind) {
-	case K_TLB_READ:
-	case K_TLB_WRITE:
-		v->look_write = i->kind == K_TLB_WRITE;
+	case K_INDEX:
+		v->look_size = 1;
 		return NULL;
+	case K_TAG:
+		v->look_write = i->writes;
+		return NULL;
+	case K_DELTA:
+		return i->writes == v->look_write ? NULL : "address from another table than was looked in";
 	case K_LAST_BYTE:
 		v->look_size = i->size;
 		return NULL;
@@ -188,7 +195,7 @@ static const char *check_while_saved(const struct vinsn *i)
 	if (i->writes_r9)
 		return "R9 overwritten while it holds ECX";
 	if (i->kind == K_JCC || i->kind == K_JUMP || i->kind == K_JUMP_CALLOUT || i->kind == K_JUMP_TABLE ||
-	    i->kind == K_JUMP_SLOT || i->kind == K_JUMP_EXIT)
+	    i->kind == K_JUMP_SLOT || i->kind == K_JUMP_EXIT || i->kind == K_JUMP_REFILL)
 		return "branch while ECX is borrowed";
 	return NULL;
 }
@@ -251,7 +258,7 @@ static void mark_start(struct verifier *v, const struct vinsn *i)
 
 static const char *record_branch(struct verifier *v, const struct vinsn *i)
 {
-	if (i->kind != K_JUMP && i->kind != K_JCC && i->kind != K_NEXT_R9)
+	if (i->kind != K_JUMP && i->kind != K_JCC && i->kind != K_NEXT_R9 && i->kind != K_RETRY_R9)
 		return NULL; /* JRCXZ is a matter of check_borrowed_rcx */
 	if (i->target < 0 || i->target >= (int64_t)v->len)
 		return "branch out of the code";

@@ -10,6 +10,7 @@
  *   mov r8d,imm | lea r9,[rip+d] | mov r10d,imm | jmp [callout stub]     callout
  *   mov r9,rcx ... jrcxz ... mov rcx,r9                                  test without flags
  *   K_EA to K_HOST_ACCESS                                               look-up form (xl_lookup.c)
+ *   lea r9,[rip+d] | mov r10d,imm | jmp [refill]                        a look-up that missed
  *   mov r8,[counts] | mov r9,[r8+n] | lea r9,[r9+1] | mov [r8+n],r9      counting (counts.c)
  */
 #ifndef RINGFENCE_TRANSLATOR_VERIFY_H
@@ -40,7 +41,8 @@ enum kind {
 	K_IMM_R8,
 	K_IMM_R9,
 	K_IMM_R10,
-	K_NEXT_R9,   /* lea r9, [rip + d] */
+	K_NEXT_R9,   /* lea r9, [rip + d] behind K_IMM_R8 */
+	K_RETRY_R9,  /* elsewhere */
 	K_INDEX_R9,
 	K_JUMP_TABLE,
 	K_JUMP_SLOT, /* jmp [r13 + constant] */
@@ -48,24 +50,22 @@ enum kind {
 	K_JUMP_MISS,
 	K_JUMP_LEAVE,
 	K_JUMP_CALLOUT,
+	K_JUMP_REFILL,
 	K_RDTSC,
 	K_STORE_TSC,
 	/* look-up form, in this order */
 	K_EA,        /* lea r8d, [...] */
-	K_PAGE,      /* shrx r10d, r8d, r12d */
-	K_LOW_BYTE,  /* movzx r10d, r10b */
-	K_DOUBLE,    /* lea r10d, [r10 + r10] */
-	K_SAVE_RCX_LOOKUP,
-	K_TLB_READ,  /* mov r11, [r14 + tlb] */
-	K_TLB_WRITE,
-	K_ENTRY,     /* lea r10, [r11 + r10*8] */
-	K_LAST_BYTE, /* lea r11d, [r8 + n] */
+	K_PAGE,      /* shrx r11d, r8d, r12d */
+	K_INDEX,     /* movzx r10d, r11w */
+	K_LAST_BYTE, /* lea r11d, [r8 + n]; this and the next unless it is a byte that is accessed */
 	K_LAST_PAGE, /* shrx r11d, r11d, r12d */
-	K_TAG,       /* mov ecx, [r10 + 4] */
+	K_SAVE_RCX_LOOKUP,
+	K_TAG,       /* mov ecx, [r12 + r10*4 + minus_page] */
 	K_COMPARE,   /* lea ecx, [rcx + r11] */
 	K_JRCXZ_LOOKUP,
 	K_HIT,       /* mov rcx, r9 where that JRCXZ leads */
-	K_DELTA,     /* mov r10, [r10 + 8] */
+	K_DELTA,     /* mov r10, [r12 + r10*8 + delta] */
+	K_TAKE_BACK, /* mov r11d, [r14 + tmp] */
 	K_HOST_ACCESS, /* any permitted instruction on [r10 + r8] */
 	/* counting, in this order */
 	K_COUNTS,      /* mov r8, [r14 + counts] */
@@ -84,7 +84,7 @@ struct vinsn {
 	bool guest_memory; /* may fault */
 	bool writes_r9;
 	uint8_t string;    /* K_STRING: USES_* */
-	bool writes;       /* K_HOST_ACCESS: memory */
+	bool writes;       /* K_HOST_ACCESS: memory; K_TAG, K_DELTA: of pages to write */
 	unsigned size;     /* K_HOST_ACCESS: bytes; K_LAST_BYTE: n + 1 */
 	int64_t target;    /* direct branches and K_NEXT_R9: offset in the code */
 	int64_t counter;   /* K_COUNT_LOAD, K_COUNT_STORE: whose; -1: nobody's */

@@ -10,6 +10,7 @@
  */
 #include "translator/verify.h"
 
+#include <stddef.h>
 #include <string.h>
 
 static bool scan_prefixes(const cs_insn *in, struct vprefix *p)
@@ -82,7 +83,7 @@ static const struct {
 	{X86_INS_MOV, X86_REG_ESI, X86_REG_ESI, K_CUT_RSI},
 	{X86_INS_MOV, X86_REG_EDI, X86_REG_EDI, K_CUT_RDI},
 	{X86_INS_MOVZX, X86_REG_R9D, X86_REG_R8W, K_INDEX_R9},
-	{X86_INS_MOVZX, X86_REG_R10D, X86_REG_R10B, K_LOW_BYTE},
+	{X86_INS_MOVZX, X86_REG_R10D, X86_REG_R11W, K_INDEX},
 	{X86_INS_MOV, X86_REG_R8D, 0, K_IMM_R8},
 	{X86_INS_MOV, X86_REG_R9D, 0, K_IMM_R9},
 	{X86_INS_MOV, X86_REG_R10D, 0, K_IMM_R10},
@@ -116,6 +117,19 @@ static bool is_counter(const x86_op_mem *m, struct vinsn *v)
 	return true;
 }
 
+/* [r12 + r10 * scale + field]: one of the two arrays of a software TLB; the second is that of pages to write. */
+static bool is_tlb(const x86_op_mem *m, int scale, int64_t field, struct vinsn *v)
+{
+	int64_t at;
+
+	if (!m || m->segment != X86_REG_INVALID || m->base != X86_REG_R12 || m->index != X86_REG_R10 ||
+	    m->scale != scale)
+		return false;
+	at = m->disp + TLB_BIAS - field;
+	v->writes = at != 0;
+	return at == 0 || at == (int64_t)scale * SOFTTLB_SIZE;
+}
+
 /* Loads and stores of fields with a special meaning. */
 static enum kind kind_of_field(const cs_insn *in, struct vinsn *v)
 {
@@ -125,14 +139,12 @@ static enum kind kind_of_field(const cs_insn *in, struct vinsn *v)
 		return K_HOST_RSP;
 	if (is_reg(in, 0, X86_REG_R8) && plain_base(mem_operand(in, 1), X86_REG_R14, TCX_WINDOW))
 		return K_WINDOW;
-	if (is_reg(in, 0, X86_REG_R11) && plain_base(mem_operand(in, 1), X86_REG_R14, TCX_TLB_READ))
-		return K_TLB_READ;
-	if (is_reg(in, 0, X86_REG_R11) && plain_base(mem_operand(in, 1), X86_REG_R14, TCX_TLB_WRITE))
-		return K_TLB_WRITE;
-	if (is_reg(in, 0, X86_REG_ECX) && plain_base(mem_operand(in, 1), X86_REG_R10, 4))
+	if (is_reg(in, 0, X86_REG_ECX) && is_tlb(mem_operand(in, 1), 4, offsetof(struct softtlb, minus_page), v))
 		return K_TAG;
-	if (is_reg(in, 0, X86_REG_R10) && plain_base(mem_operand(in, 1), X86_REG_R10, 8))
+	if (is_reg(in, 0, X86_REG_R10) && is_tlb(mem_operand(in, 1), 8, offsetof(struct softtlb, delta), v))
 		return K_DELTA;
+	if (is_reg(in, 0, X86_REG_R11D) && plain_base(mem_operand(in, 1), X86_REG_R14, TCX_TMP))
+		return K_TAKE_BACK;
 	if (is_reg(in, 0, X86_REG_R8) && plain_base(mem_operand(in, 1), X86_REG_R14, TCX_COUNTS))
 		return K_COUNTS;
 	if (is_reg(in, 0, X86_REG_R9) && is_counter(mem_operand(in, 1), v))
@@ -150,8 +162,6 @@ static const struct {
 } leas[] = {
 	{X86_REG_RSI, X86_REG_R8, X86_REG_RSI, 1, K_BASE_RSI},
 	{X86_REG_RDI, X86_REG_R8, X86_REG_RDI, 1, K_BASE_RDI},
-	{X86_REG_R10D, X86_REG_R10, X86_REG_R10, 1, K_DOUBLE},
-	{X86_REG_R10, X86_REG_R11, X86_REG_R10, 8, K_ENTRY},
 	{X86_REG_ECX, X86_REG_RCX, X86_REG_R11, 1, K_COMPARE},
 };
 
@@ -190,6 +200,7 @@ static const char *indirect_jump(const cs_insn *in, struct vinsn *v)
 		{TCX_STUB_EXIT, K_JUMP_EXIT},      {TCX_STUB_MISS, K_JUMP_MISS},
 		{TCX_STUB_LEAVE, K_JUMP_LEAVE},    {TCX_STUB_INTERP, K_JUMP_CALLOUT},
 		{TCX_STUB_CHECK, K_JUMP_CALLOUT},  {TCX_STUB_SYSTEM, K_JUMP_CALLOUT},
+		{TCX_STUB_REFILL, K_JUMP_REFILL},
 	};
 	const x86_op_mem *m = mem_operand(in, 0);
 
@@ -527,10 +538,10 @@ static enum kind kind_of(const cs_insn *in, struct vinsn *v)
 	}
 }
 
-/* shrx r10d, r8d, r12d and shrx r11d, r11d, r12d */
+/* shrx r11d, r8d, r12d and shrx r11d, r11d, r12d */
 static enum kind look_up_shift(const cs_insn *in)
 {
-	static const uint8_t page[] = {0xc4, 0x42, 0x1b, 0xf7, 0xd0}, last[] = {0xc4, 0x42, 0x1b, 0xf7, 0xdb};
+	static const uint8_t page[] = {0xc4, 0x42, 0x1b, 0xf7, 0xd8}, last[] = {0xc4, 0x42, 0x1b, 0xf7, 0xdb};
 
 	if (in->id != X86_INS_SHRX || in->size != sizeof(page))
 		return K_PLAIN;

@@ -145,8 +145,6 @@ static const struct {
 	{true, TCX_INTR_WAIT, 4, FIELD_READ},
 	{true, TCX_WINDOW, 8, FIELD_READ},
 	{true, TCX_COUNT, 8, FIELD_READ | FIELD_WRITE},
-	{true, TCX_TLB_READ, 8, FIELD_READ},
-	{true, TCX_TLB_WRITE, 8, FIELD_READ},
 	{true, TCX_COUNTS, 8, FIELD_READ},
 	{true, TCX_TMP, 8, FIELD_READ | FIELD_WRITE},
 	{true, TCX_TMP, 4, FIELD_READ | FIELD_WRITE},

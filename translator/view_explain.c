@@ -46,8 +46,7 @@ static const char *tcx_field(unsigned long disp)
 		{TCX_STUB_CHECK, "callout: has the source been written?"},
 		{TCX_STUB_SYSTEM, "callout: system instruction (no vector state saved)"},
 		{TCX_COUNT, "counting guest instructions"},
-		{TCX_TLB_READ, "look-up: software TLB, reads"},
-		{TCX_TLB_WRITE, "look-up: software TLB, writes"},
+		{TCX_STUB_REFILL, "look-up missed: find the page, then again"},
 		{TCX_TMP, "a register or an operand kept aside"},
 		{TCX_COUNTS, "execution count: table of counters"},
 	};
@@ -125,6 +124,8 @@ static bool explain_memory(const struct view_context *v, const char *text, char 
 		cpu_field(disp, why, whylen);
 	} else if (strstr(text, "[r13 +")) {
 		snprintf(why, whylen, "indirect branch table: jump to the target's CCF");
+	} else if (strstr(text, "[r12 + r10")) {
+		snprintf(why, whylen, "look-up: software TLB");
 	} else if (strstr(text, "[r10 + r8") || strstr(text, "[r8 + r10")) {
 		snprintf(why, whylen, "look-up access");
 	} else if (strstr(text, "[r8 + ")) {

@@ -31,6 +31,5 @@ void window_set(struct tc *tc, bool user, uint64_t base)
 		return;
 	tc->x.window = base;
 	write_gs_base(tc, base);
-	tc->x.tlb_read = tlb->read;
-	tc->x.tlb_write = tlb->write;
+	tc->x.tlb = (uintptr_t)tlb + TLB_BIAS;
 }

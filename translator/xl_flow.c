@@ -102,11 +102,15 @@ bool xl_call(struct tu *u, const struct tinsn *t)
 		if (!xl_mem(u, t, &m))
 			return false;
 		emit_load32(&u->e, target = H_R8, m);
+		if (t->form == FORM_LOOKUP)
+			xl_put_aside(u, H_R8);
 	}
 	if (!xl_stack_mem(u, t, H_RSP, -4, 4, true, &top))
 		return false;
 	emit_store32_imm(&u->e, top, t->next);
 	move_mark(u, MOVE_ADD);
+	if (t->has_mem && t->form == FORM_LOOKUP)
+		xl_take_back(u, H_R8);
 	if (t->z.opcode != 0xff) {
 		emit_lea32(&u->e, H_RSP, guest_mem(H_RSP, -4));
 		xl_exit(u, CC_ALWAYS, branch_target(t));

@@ -65,14 +65,18 @@ static bool push_mem(struct tu *u, const struct tinsn *t)
 {
 	struct xmem m;
 
-	if (tinsn_op16(t))
-		return false;
-	if (t->form == FORM_LOOKUP)
-		return xl_address_to_tmp(u, t) && xl_lean(u, t, LEAN_WORD(LEAN_PUSH_MEM, 0, 0));
-	if (!xl_mem(u, t, &m))
+	if (tinsn_op16(t) || !xl_mem(u, t, &m))
 		return false;
 	emit_load32(&u->e, H_R10, m);
-	return push_reg(u, t, H_R10, 4);
+	if (t->form != FORM_LOOKUP)
+		return push_reg(u, t, H_R10, 4);
+	xl_put_aside(u, H_R10);
+	if (!xl_stack_mem(u, t, H_RSP, -4, 4, true, &m))
+		return false;
+	xl_take_back(u, H_R11);
+	emit_store32(&u->e, m, H_R11);
+	adjust_esp(u, -4);
+	return true;
 }
 
 bool xl_push(struct tu *u, const struct tinsn *t)
@@ -90,6 +94,22 @@ bool xl_push(struct tu *u, const struct tinsn *t)
 	return push_reg(u, t, op == 0xff ? t->z.raw.modrm.rm : op & 7, stack_size(t));
 }
 
+static bool pop_mem_by_lookup(struct tu *u, const struct tinsn *t)
+{
+	struct xmem m;
+
+	if (!xl_stack_mem(u, t, H_RSP, 0, 4, false, &m))
+		return false;
+	emit_load32(&u->e, H_R11, m);
+	xl_put_aside(u, H_R11);
+	if (!xl_mem(u, t, &m))
+		return false;
+	xl_take_back(u, H_R11);
+	emit_store32(&u->e, m, H_R11);
+	adjust_esp(u, 4);
+	return true;
+}
+
 /* SDM, POP: an ESP-based destination is computed after ESP has moved. */
 static bool pop_mem(struct tu *u, const struct tinsn *t)
 {
@@ -98,7 +118,11 @@ static bool pop_mem(struct tu *u, const struct tinsn *t)
 
 	if (t->mem.base == H_RSP)
 		moved.mem.disp += 4;
-	if (tinsn_op16(t) || t->form == FORM_LOOKUP || !xl_mem(u, &moved, &m))
+	if (tinsn_op16(t))
+		return false;
+	if (t->form == FORM_LOOKUP)
+		return pop_mem_by_lookup(u, &moved);
+	if (!xl_mem(u, &moved, &m))
 		return false;
 	emit_load32(&u->e, H_R10, guest_mem(H_RSP, 0));
 	emit_store32(&u->e, m, H_R10);

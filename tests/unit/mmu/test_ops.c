@@ -65,14 +65,11 @@ static void test_rmw_and_probe(void **state)
 
 static bool tlb_has(struct env *e, bool user, bool write, uint32_t va)
 {
-	struct softtlb *t = mmu_softtlb(e->m, user);
-	struct softtlb_entry *x = &(write ? t->write : t->read)[va >> 12 & (SOFTTLB_SIZE - 1)];
+	uint8_t *host = softtlb_host(mmu_softtlb(e->m, user), write, va);
 
-	if (x->tag != (va & ~0xfffu))
+	if (!host)
 		return false;
-	assert_ptr_equal(
-		(void *)(uintptr_t)(x->delta + va),
-		physmap_host(e->pm, gpa(0x200000 + (va >> 12) * 0x2000 + (va & 0xfff)), 1));
+	assert_ptr_equal(host, physmap_host(e->pm, gpa(0x200000 + (va >> 12) * 0x2000 + (va & 0xfff)), 1));
 	return true;
 }
 
@@ -105,6 +102,70 @@ static void test_softtlb(void **state)
 	assert_int_equal(v, 4711);
 	load_cr3(&e, PD);
 	assert_false(tlb_has(&e, false, false, 0x1000));
+	env_close(&e);
+}
+
+/* Global pages stay over a MOV to CR3, the others and all rights go; INVLPG and CR4.PGE take them away. */
+static void test_softtlb_and_global_pages(void **state)
+{
+	struct env e;
+	uint32_t v;
+
+	open_machine(&e);
+	set_paging(&e, PD, CR4_PSE | CR4_PGE, true);
+	poke32(&e, PT + 4, peek32(&e, PT + 4) | G);
+	assert_int_equal(mmu_op_read(&e.cpu, gva(0x1000), &v, 4, 0), OUT_OK);
+	assert_int_equal(mmu_op_read(&e.cpu, gva(0x5000), &v, 4, 0), OUT_OK);
+	load_cr3(&e, PD);
+	assert_true(tlb_has(&e, false, false, 0x1000));
+	assert_false(tlb_has(&e, false, false, 0x5000));
+	mmu_invlpg(e.m, gva(0x1000));
+	assert_false(tlb_has(&e, false, false, 0x1000));
+	assert_int_equal(mmu_op_read(&e.cpu, gva(0x1000), &v, 4, 0), OUT_OK);
+	e.cpu.cr4 &= ~(uint32_t)CR4_PGE;
+	mmu_paging_changed(e.m, true, true);
+	assert_false(tlb_has(&e, false, false, 0x1000));
+	env_close(&e);
+}
+
+/* What the lean path may fill: nothing that faults or would set a bit in the tables. */
+static void test_lean_refill(void **state)
+{
+	struct env e;
+
+	open_machine(&e);
+	poke32(&e, PD, peek32(&e, PD) | A);
+	poke32(&e, PT + 4, (peek32(&e, PT + 4) | A) & ~(uint32_t)D);
+	assert_true(mmu_lean_refill(e.m, false, false, gva(0x1234)));
+	assert_true(tlb_has(&e, false, false, 0x1234));
+	assert_false(mmu_lean_refill(e.m, false, true, gva(0x1234))); /* clean */
+	poke32(&e, PT + 4, peek32(&e, PT + 4) | D);
+	assert_true(mmu_lean_refill(e.m, false, true, gva(0x1234)));
+	poke32(&e, PT + 4, peek32(&e, PT + 4) & ~(uint32_t)(A | D | W));
+	mmu_invlpg(e.m, gva(0x1000));
+	assert_false(mmu_lean_refill(e.m, false, false, gva(0x1234))); /* not accessed */
+	assert_int_equal(peek32(&e, PT + 4) & A, 0);
+	poke32(&e, PT + 4, peek32(&e, PT + 4) | A | D);
+	assert_false(mmu_lean_refill(e.m, false, true, gva(0x1234))); /* read-only, CR0.WP */
+	poke32(&e, PT + 4, peek32(&e, PT + 4) & ~(uint32_t)U);
+	assert_false(mmu_lean_refill(e.m, true, false, gva(0x1234))); /* supervisor's */
+	poke32(&e, PT + 4, 0);
+	assert_false(mmu_lean_refill(e.m, false, false, gva(0x1234))); /* not there */
+	env_close(&e);
+}
+
+/* More pages than the lists of filled slots have room for: all of them go at once, none is forgotten. */
+static void test_softtlb_overflow(void **state)
+{
+	struct env e;
+
+	env_open(&e, 64 * MIB, 2, 0);
+	physmap_set_a20(e.pm, true);
+	for (uint32_t va = MIB; va < 64 * MIB; va += 4096)
+		assert_true(mmu_lean_refill(e.m, false, false, gva(va)));
+	load_cr3(&e, 0);
+	for (uint32_t va = MIB; va < 64 * MIB; va += 4096)
+		assert_null(softtlb_host(mmu_softtlb(e.m, false), false, va));
 	env_close(&e);
 }
 
@@ -247,6 +308,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_crossing),   cmocka_unit_test(test_rmw_and_probe),
 		cmocka_unit_test(test_softtlb),	   cmocka_unit_test(test_softtlb_and_large_pages),
+		cmocka_unit_test(test_softtlb_and_global_pages), cmocka_unit_test(test_lean_refill),
+		cmocka_unit_test(test_softtlb_overflow),
 		cmocka_unit_test(test_code_pages), cmocka_unit_test(test_mmio_and_rom),
 		cmocka_unit_test(test_fetch),	   cmocka_unit_test(test_debugger),
 	};

@@ -99,7 +99,7 @@ static void test_accepts_prefix_soup(void **state)
 
 	bench_open(&b, &small);
 	for (unsigned i = 0; i < 100000; i++) {
-		uint8_t code[48];
+		uint8_t code[64];
 		unsigned n = 0, many = program_random(&r) % 12;
 
 		memset(code, 0xf4, sizeof(code));
@@ -152,9 +152,15 @@ static void test_accepts_counting(void **state)
 #define END 0x41, 0xb9, 1, 0, 0, 0, 0x41, 0xff, 0x66, TCX_STUB_EXIT /* mov r9d, 1; jmp [r14 + exit] */
 #define CODE(...) {__VA_ARGS__, END}, sizeof((uint8_t[]){__VA_ARGS__, END})
 
+/* The byte at [ecx] in the table of pages to read, with the displacement of the second array. */
+#define LOOK_UP_BYTE(...)                                                                           \
+	0x44, 0x8d, 0x01, 0xc4, 0x42, 0x1b, 0xf7, 0xd8, 0x45, 0x0f, 0xb7, 0xd3, 0x49, 0x89, 0xc9, 0x43, \
+		0x8b, 0x4c, 0x94, 0xf4, 0x42, 0x8d, 0x0c, 0x19, 0xe3, 0x08, 0x4c, 0x89, 0xc9, 0xe9,     \
+		0x0f, 0, 0, 0, 0x4c, 0x89, 0xc9, 0x4f, 0x8b, 0x94, 0xd4, __VA_ARGS__, 0x00
+
 static const struct {
 	const char *what;
-	uint8_t code[48];
+	uint8_t code[64];
 	unsigned len;
 	const char *rule; /* part of the message */
 } bad[] = {
@@ -228,6 +234,12 @@ static const struct {
 	{"LEA that shows R15", CODE(0x41, 0x8d, 0x07), "host address"},
 	{"LEA that shows RIP", CODE(0x8d, 0x05, 0, 0, 0, 0), "host address"},
 	{"host memory without look-up", CODE(0x43, 0x8b, 0x04, 0x02), "outside of its sequence"},
+	{"write to a page to read", CODE(LOOK_UP_BYTE(0xf4, 0xff, 0x07), 0x43, 0x88, 0x04, 0x02), "looked up for reading"},
+	{"look-up in two tables", CODE(LOOK_UP_BYTE(0xf4, 0xff, 0x0f), 0x43, 0x8a, 0x04, 0x02), "another table"},
+	{"beside the table", CODE(LOOK_UP_BYTE(0xfc, 0xff, 0x07), 0x43, 0x8a, 0x04, 0x02), ""},
+	{"more than looked up", CODE(LOOK_UP_BYTE(0xf4, 0xff, 0x07), 0x43, 0x8b, 0x04, 0x02), "wider"},
+	{"something between", CODE(LOOK_UP_BYTE(0xf4, 0xff, 0x07), 0x90, 0x43, 0x8a, 0x04, 0x02), "sequence"},
+	{"retry inside an instruction", CODE(0x4c, 0x8d, 0x0d, 0xfb, 0xff, 0xff, 0xff, 0x41, 0xba, 4, 0, 0, 0, 0x41, 0xff, 0x66, 0x78), "not an instruction"},
 	{"MOV from DS", CODE(0x8c, 0xd8), "does not use"},
 	{"MOV to DS", CODE(0x8e, 0xd8), "does not use"},
 	{"MOV from CR0", CODE(0x0f, 0x20, 0xc0), ""},
@@ -275,10 +287,12 @@ static const struct {
 static void test_refuses(void **state)
 {
 	static const uint8_t end[] = {END};
+	static const uint8_t look_up[] = {LOOK_UP_BYTE(0xf4, 0xff, 0x07), 0x43, 0x8a, 0x04, 0x02, END};
 	unsigned wrong = 0;
 	char err[512];
 
 	assert_true(verify_code(end, sizeof(end), MODE_CLI_OK | MODE_TSC_OK, err, sizeof(err)));
+	assert_true(verify_code(look_up, sizeof(look_up), 0, err, sizeof(err)));
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		bool ok = verify_code(bad[i].code, bad[i].len, MODE_CLI_OK | MODE_TSC_OK, err, sizeof(err));
 
@@ -324,7 +338,7 @@ enum { COUNTER = 5 }; /* its counter is at 40 = 28h */
 
 static const struct {
 	const char *what;
-	uint8_t code[80];
+	uint8_t code[64];
 	unsigned len;
 	const char *rule;
 } bad_counting[] = {
