@@ -341,7 +341,7 @@ static bool pde_stays(struct mmu *m, struct slot *s, unsigned slot)
 	return true;
 }
 
-/* Entries lo to hi, widened to whole words of eight bytes. */
+/* Entries lo to hi, widened to whole words of eight bytes; all of these are renewed, or they would be found different each time. */
 static bool table_stays(struct mmu *m, struct window *w, unsigned slot)
 {
 	struct slot *s = &w->slots[slot];
@@ -354,7 +354,7 @@ static bool table_stays(struct mmu *m, struct window *w, unsigned slot)
 	m->stats.compares++;
 	if (same_words(s->snap + first * 8, table + first * 8, n))
 		return true;
-	for (unsigned i = s->lo; i <= s->hi; i++)
+	for (unsigned i = first * per_word; i < (first + n) * per_word; i++)
 		if (!entry_stays(m, w, ((uint32_t)slot << w->slot_shift) + i, table))
 			return false;
 	return true;
