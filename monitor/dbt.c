@@ -1,7 +1,13 @@
 /* -accel dbt: guest code runs from the translation cache. */
+#include "monitor/crash.h"
 #include "monitor/log.h"
 #include "monitor/vm_internal.h"
 #include "translator/translator.h"
+
+static void dbt_failed(void *vm, const char *what, const char *details)
+{
+	crash_report(what, details);
+}
 
 static void *dbt_create(struct vm *vm, char *err, size_t errlen)
 {
@@ -25,6 +31,7 @@ static void *dbt_create(struct vm *vm, char *err, size_t errlen)
 		.nmi_pending = vm_nmi_pending,
 		.nmi_ack = vm_nmi_ack,
 		.ctx = vm,
+		.failed = dbt_failed,
 	};
 	return tc_create(&config, &vm->cpu, vm->mmu, vm->map, &ops, err, errlen);
 }

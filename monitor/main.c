@@ -4,6 +4,7 @@
  * However we end, the terminal is as it was: atexit for the ordinary ways, handlers for the
  * signals that kill. Only SIGKILL beats us.
  */
+#include "monitor/crash.h"
 #include "monitor/log.h"
 #include "monitor/pidfile.h"
 #include "monitor/vm.h"
@@ -19,24 +20,11 @@ static void clean_up(void)
 	pidfile_remove();
 }
 
-/* The translator's own handler for SIGSEGV comes later and passes on what is not its own. */
-static void on_fatal(int sig)
-{
-	static const char text[] = "ringfence: internal error, the virtual machine is lost\n";
-	clean_up();
-	if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
-		_exit(1);
-	signal(sig, SIG_DFL);
-	raise(sig);
-}
-
 static void prepare_signals(void)
 {
-	static const int fatal[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGQUIT};
-	/* SA_ONSTACK: guest code runs with a stack pointer of its own. */
-	struct sigaction sa = {.sa_handler = on_fatal, .sa_flags = SA_ONSTACK | SA_NODEFER};
-	for (size_t i = 0; i < ARRAY_LEN(fatal); i++)
-		sigaction(fatal[i], &sa, NULL);
+	/* The translator's own handlers come later and pass on what is not theirs. */
+	crash_set_subject(&(struct crash_subject){.clean_up = clean_up});
+	crash_install();
 	signal(SIGPIPE, SIG_IGN);
 	/* For vm_wait; threads inherit the mask. */
 	sigset_t set;
@@ -74,6 +62,7 @@ static int run(const struct options *o)
 	struct vm *vm = vm_create(o, err, sizeof(err));
 	if (!vm)
 		return fail(err);
+	vm_set_crash_subject(vm, clean_up);
 	if (o->pidfile && !pidfile_create(o->pidfile, err, sizeof(err))) {
 		vm_destroy(vm);
 		return fail(err);
@@ -84,6 +73,7 @@ static int run(const struct options *o)
 		status = vm_wait(vm);
 	else
 		status = fail(err);
+	crash_set_subject(&(struct crash_subject){.clean_up = clean_up});
 	vm_destroy(vm);
 	return status;
 }

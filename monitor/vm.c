@@ -1,4 +1,5 @@
 /* Putting the virtual machine together, and its end; see vm.h. The run loop is in vcpu.c. */
+#include "monitor/crash.h"
 #include "monitor/gdb.h"
 #include "monitor/host_tsc.h"
 #include "monitor/log.h"
@@ -141,6 +142,12 @@ struct vm *vm_create(const struct options *options, char *err, size_t errlen)
 	vm->options.log_mask = 0;
 	vm_destroy(vm);
 	return NULL;
+}
+
+void vm_set_crash_subject(struct vm *vm, void (*clean_up)(void))
+{
+	const struct crash_subject s = {.cpu = &vm->cpu, .mmu = vm->mmu, .tc = vm_tc(vm), .clean_up = clean_up};
+	crash_set_subject(&s);
 }
 
 bool vm_start(struct vm *vm, char *err, size_t errlen)

@@ -23,4 +23,7 @@ int vm_wait(struct vm *);
 /* Stops the threads if they run, prints the statistics if asked for, frees everything. */
 void vm_destroy(struct vm *);
 
+/* Crash reports are about this machine from now on; `clean_up` as in crash.h. */
+void vm_set_crash_subject(struct vm *, void (*clean_up)(void));
+
 #endif

@@ -21,4 +21,10 @@ unsigned disasm_one(bool host, const uint8_t *code, size_t len, uint64_t address
 /* One line for each instruction: address, bytes, text; `indent` before each. */
 void disasm_print(FILE *, const char *indent, bool host, const uint8_t *code, size_t len, uint64_t address);
 
+/*
+ * For crash reports: from now on nothing is taken from the heap. What other threads were disassembling is
+ * lost; the process must be about to end, or nobody else disassemble.
+ */
+void disasm_without_heap(void);
+
 #endif

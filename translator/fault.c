@@ -17,8 +17,9 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-enum { ALTSTACK_SIZE = 64 * 1024 };
+enum { ALTSTACK_SIZE = 256 * 1024 }; /* for crash reports */
 static __thread struct tc *this_tc;
+static struct sigaction before[NSIG]; /* whose the signals were */
 
 #define KICK_SIGNAL SIGUSR2
 
@@ -38,20 +39,32 @@ static void redirect(struct tc *tc, ucontext_t *uc, int sig)
 	r[REG_RIP] = (greg_t)tc_fault_leave;
 }
 
+/* The monitor's own fault: a crash report if the program makes one; else die of it, with a core that shows where. */
+static void pass_on(int sig, siginfo_t *info, void *ctx)
+{
+	if (before[sig].sa_flags & SA_SIGINFO) {
+		before[sig].sa_sigaction(sig, info, ctx);
+		return;
+	}
+	signal(sig, SIG_DFL);
+	if (info->si_code <= 0)
+		raise(sig);
+}
+
 static void on_fault(int sig, siginfo_t *info, void *ctx)
 {
 	ucontext_t *uc = ctx;
 	struct tc *tc = this_tc;
 
-	if (tc && in_tc(tc, (uintptr_t)uc->uc_mcontext.gregs[REG_RIP])) {
+	/* one that somebody has sent is not the guest's, wherever it finds us */
+	if (tc && info->si_code > 0 && in_tc(tc, (uintptr_t)uc->uc_mcontext.gregs[REG_RIP])) {
 		redirect(tc, uc, sig);
 		/* CR2 is meaningful for page faults only; #GP comes as SIGSEGV too */
 		if (sig != SIGSEGV || info->si_code == SI_KERNEL)
 			tc->x.fault_addr = 0;
 		return;
 	}
-	/* The monitor's own fault: die of it, with a core that shows where. */
-	signal(sig, SIG_DFL);
+	pass_on(sig, info, ctx);
 }
 
 /* Is the host instruction at rip a repeated string instruction? */
@@ -89,10 +102,14 @@ static void on_kick(int sig, siginfo_t *info, void *ctx)
 
 static bool install(int sig, void (*fn)(int, siginfo_t *, void *))
 {
-	struct sigaction sa = {.sa_sigaction = fn, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
+	struct sigaction old, sa = {.sa_sigaction = fn, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
 
 	sigemptyset(&sa.sa_mask);
 	sigaddset(&sa.sa_mask, KICK_SIGNAL);
+	if (sigaction(sig, NULL, &old))
+		return false;
+	if (!(old.sa_flags & SA_SIGINFO) || old.sa_sigaction != fn)
+		before[sig] = old;
 	return sigaction(sig, &sa, NULL) == 0;
 }
 

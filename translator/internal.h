@@ -211,6 +211,7 @@ struct direct_gear {
 
 /* ---------------------------------- the translation cache ---------------------------------- */
 
+enum { TC_RECENT = 16 };
 enum { TC_SEGMENTS = 16, TC_HASH_BITS = 18, TC_HINT_BITS = 12, HINT_PAGES = 4096 };
 
 struct tc {
@@ -262,6 +263,8 @@ struct tc {
 	bool lean;              /* may the lean path be taken? */
 	bool unchained;         /* every block comes by the dispatcher: lockstep, or the log wants to see it */
 	bool watched;           /* not by system instructions: a debugger looks at events */
+	ccf_id recent[TC_RECENT]; /* the last ones entered from C, for crash reports */
+	uint32_t recents;         /* ever */
 	uint32_t last_exit;     /* direct exit just taken, to be chained; 0: none */
 	bool changed;           /* CCFs were dropped: a callout may not return into the TC */
 	ccf_id interrupted;     /* CCF whose exits a kick has pointed at their stubs; 0: none */

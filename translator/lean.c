@@ -60,6 +60,7 @@ static uint64_t proceed(struct tc *tc, uint32_t exit)
 	if (exit)
 		chain_link(tc, exit, id);
 	tc->stats.lean++;
+	tc->recent[tc->recents++ % TC_RECENT] = id;
 	return (uint64_t)tc_rx(tc, ccf_of(tc, id)->host);
 }
 

@@ -4,25 +4,31 @@
 
 #include "translator/internal.h"
 
+/* X(id, text; where the operand is) */
+#define LEAN_OPERATIONS(X)                                                                         \
+	X(MOV_SEG, "MOV to segment") /* from a register */                                         \
+	X(LOAD_SEG, "MOV to segment") /* from memory: the selector is in tcx.tmp */                \
+	X(POP_SEG, "POP segment")                                                                  \
+	X(POPF, "POPF")                                                                            \
+	X(IRET, "IRET")                                                                            \
+	X(INT, "INT")                                                                              \
+	X(SYSENTER, "SYSENTER")                                                                    \
+	X(SYSEXIT, "SYSEXIT")                                                                      \
+	X(STRING, "string instruction")                                                            \
+	X(PUSHF, "PUSHF") /* in look-up form */                                                    \
+	X(PUSH_SEG, "PUSH segment") /* likewise */                                                 \
+	X(WRITE_CR, "MOV to CRn")                                                                  \
+	X(CLTS, "CLTS")                                                                            \
+	X(INVLPG, "INVLPG") /* the address is in tcx.tmp */                                        \
+	X(FXSAVE, "FXSAVE") /* likewise */                                                         \
+	X(FXRSTOR, "FXRSTOR") /* likewise */                                                       \
+	X(IN, "IN")                                                                                \
+	X(OUT, "OUT")
+
 enum lean_op {
-	LEAN_MOV_SEG,  /* from a register */
-	LEAN_LOAD_SEG, /* from memory: the selector is in tcx.tmp */
-	LEAN_POP_SEG,
-	LEAN_POPF,
-	LEAN_IRET,
-	LEAN_INT,
-	LEAN_SYSENTER,
-	LEAN_SYSEXIT,
-	LEAN_STRING,
-	LEAN_PUSHF,    /* in look-up form */
-	LEAN_PUSH_SEG, /* likewise */
-	LEAN_WRITE_CR,
-	LEAN_CLTS,
-	LEAN_INVLPG,  /* the address is in tcx.tmp */
-	LEAN_FXSAVE,  /* likewise */
-	LEAN_FXRSTOR, /* likewise */
-	LEAN_IN,
-	LEAN_OUT,
+#define X(id, text) LEAN_##id,
+	LEAN_OPERATIONS(X)
+#undef X
 	LEAN_OPS,
 };
 

@@ -217,6 +217,22 @@ static bool agrees(struct lockstep *l, unsigned *at)
 	return false;
 }
 
+/* To stderr, and to who makes a report of it. */
+static void report(struct lockstep *l, const struct cpu *ref)
+{
+	const struct tc_ops *ops = &l->tc->ops;
+	char *text = NULL;
+	size_t size;
+	FILE *f = ops->failed ? open_memstream(&text, &size) : NULL;
+
+	lockstep_report(l, f ? f : stderr, ref);
+	if (!f)
+		return;
+	fclose(f);
+	ops->failed(ops->ctx, "lockstep found a difference", text);
+	free(text);
+}
+
 bool lockstep_after(struct tc *tc)
 {
 	struct lockstep *l = tc->lockstep;
@@ -236,6 +252,6 @@ bool lockstep_after(struct tc *tc)
 		return true;
 	}
 	overlay_rewind(&l->mem, at);
-	lockstep_report(l, stderr, &l->state[at]);
+	report(l, &l->state[at]);
 	return false;
 }

@@ -237,6 +237,7 @@ static bool after_leave(struct tc *tc)
 
 static void run_ccf(struct tc *tc, ccf_id id)
 {
+	tc->recent[tc->recents++ % TC_RECENT] = id;
 	tc->x.target = (uint64_t)tc_rx(tc, ccf_of(tc, id)->host);
 	do
 		tc_enter(&tc->x);

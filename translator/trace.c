@@ -58,15 +58,13 @@ static double seconds(const struct history *h, uint64_t tsc)
 static void print_callout(const struct history_event *e, FILE *f)
 {
 	static const char *const lean[LEAN_OPS] = {
-		[LEAN_MOV_SEG] = "MOV to segment",     [LEAN_LOAD_SEG] = "MOV to segment from memory",
-		[LEAN_POP_SEG] = "POP segment",        [LEAN_POPF] = "POPF",
-		[LEAN_IRET] = "IRET",                  [LEAN_INT] = "INT",
-		[LEAN_SYSENTER] = "SYSENTER",          [LEAN_SYSEXIT] = "SYSEXIT",
-		[LEAN_STRING] = "string instruction",
+#define X(id, text) text,
+		LEAN_OPERATIONS(X)
+#undef X
 	};
 	uint32_t op = (uint32_t)(e->arg >> 32);
 
-	if (op && op <= LEAN_OPS && lean[op - 1])
+	if (op && op <= LEAN_OPS)
 		fprintf(f, "lean path: %s", lean[op - 1]);
 	else
 		fprintf(f, "interpreted, next %08x", (uint32_t)e->arg);
@@ -231,7 +229,7 @@ static const char *parse_word(const char *word, size_t len, struct trace_filter 
 	}
 	if (parse_kinds(word, len, &t->kinds))
 		return NULL;
-	return "events: translate, revive, invalidate, evict, form, gear, chain, exit, miss, callout, hidden, fault, "
+	return "events: translate, revive, move, invalidate, evict, form, gear, chain, exit, miss, callout, hidden, fault, "
 	       "interrupt, world-enter, world-leave, world-map, world-lost; filters: addr=, mode=, limit=, or how many";
 }
 

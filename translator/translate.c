@@ -6,6 +6,7 @@
  * write-protects its source; it does not fail.
  */
 #include "translator/counts.h"
+#include "translator/disasm.h"
 #include "translator/translog.h"
 
 #include <stdio.h>
@@ -268,6 +269,25 @@ static void fill_record(struct tu *u, struct ccf *c, uint32_t off)
 	c->map = (off + (uint32_t)u->e.len + 3) & ~3u;
 }
 
+/* Whoever reports it gets the code, too: it is nowhere else. */
+static void tell_refusal(const struct tu *u, const char *err)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *f = u->tc->ops.failed ? open_memstream(&text, &size) : NULL;
+
+	if (!f)
+		return;
+	fprintf(f, "translation at %#x, mode %x: %s\nguest:\n", u->lin, u->mode, err);
+	for (unsigned i = 0; i < u->n; i++)
+		disasm_print(f, "  ", false, u->insn[i].bytes, u->insn[i].z.length, u->insn[i].eip);
+	fputs("host:\n", f);
+	disasm_print(f, "  ", true, u->code, u->e.len, 0);
+	fclose(f);
+	u->tc->ops.failed(u->tc->ops.ctx, "the verifier refused a translation", text);
+	free(text);
+}
+
 /* What fails is never run: a debug build stops, any other has the instruction interpreted. */
 static bool verify_unit(struct tu *u)
 {
@@ -277,6 +297,7 @@ static bool verify_unit(struct tu *u)
 	    verify_counted(u->code, u->e.len, u->mode, u->counting ? u->id : 0, err, sizeof(err)))
 		return true;
 	fprintf(stderr, "ringfence: translation at %#x failed verification: %s\n", u->lin, err);
+	tell_refusal(u, err);
 #ifdef RINGFENCE_DEBUG
 	abort();
 #endif

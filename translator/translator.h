@@ -38,6 +38,8 @@ struct tc_ops {
 	bool (*nmi_pending)(void *ctx);
 	bool (*nmi_ack)(void *ctx);
 	void *ctx;
+	/* A translation was refused by the verifier, or lockstep found a difference. May be null. */
+	void (*failed)(void *ctx, const char *what, const char *details);
 };
 
 enum tc_exit {

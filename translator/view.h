@@ -39,6 +39,9 @@ typedef void view_line_fn(void *ctx, const struct view_line *);
 bool view_changed(struct tc *, const struct ccf *);
 void view_code(struct tc *, const struct ccf *, view_line_fn *, void *ctx);
 
+/* What `tc show` prints of one. */
+void view_show_ccf(struct tc *, ccf_id, FILE *);
+
 /* view_explain.c: why a host instruction is there. */
 struct view_context {
 	struct tc *tc;

@@ -114,7 +114,7 @@ static void print_line(void *f, const struct view_line *l)
 	fprintf(f, "  %-*.*s | %-*s  %s\n", GUEST_WIDTH, GUEST_WIDTH, l->guest, HOST_WIDTH, host, l->why);
 }
 
-static void print_ccf(struct tc *tc, ccf_id id, FILE *f)
+void view_show_ccf(struct tc *tc, ccf_id id, FILE *f)
 {
 	const struct ccf *c = ccf_of(tc, id);
 
@@ -139,7 +139,7 @@ const char *view_show(struct tc *tc, uint32_t lin, const char *args, FILE *f)
 		if (!view_covers(ccf_of(tc, id), lin))
 			continue;
 		if (++found <= SHOW_MAX)
-			print_ccf(tc, id, f);
+			view_show_ccf(tc, id, f);
 	}
 	if (!found)
 		return "no translation covers this address";

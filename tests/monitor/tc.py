@@ -72,7 +72,7 @@ def graphs(m, addresses):
 
 
 def traces(m):
-    check.matches("default events", r"^recorded: translate revive invalidate evict form gear world-lost$", m.command("tc trace off"))
+    check.matches("default events", r"^recorded: translate revive move invalidate evict form gear world-lost$", m.command("tc trace off"))
     check.matches("on", r"^recorded: .*chain exit .*hidden fault interrupt .*world-lost$", m.command("tc trace on"))
     m.command("cont")
     time.sleep(0.3)
@@ -136,7 +136,7 @@ def live(vm, m):
     time.sleep(0.2)
     check.matches("stopped by another", r"^1 live traces stopped$", other.command("tc trace stop"))
     check.matches("it has ended", r"events shown", strip(m.read()).decode())
-    check.matches("nothing more is recorded", r"^recorded: translate revive invalidate evict form gear world-lost$", m.command("tc trace off"))
+    check.matches("nothing more is recorded", r"^recorded: translate revive move invalidate evict form gear world-lost$", m.command("tc trace off"))
     for bad in ("foo", "addr=x", "limit=-1"):
         check.matches(f"live {bad}", r'^Try "help tc"', m.command(f"tc trace live {bad}"))
     # nobody reads and much happens: the guest goes on, and what was lost is counted

@@ -74,7 +74,7 @@ void bench_open(struct bench *b, const struct bench_options *o)
 {
 	struct tc_config config = {.size = o->tc_size, .verify = true, .lockstep = o->lockstep, .count = true,
 				   .counts = o->counts};
-	struct tc_ops tc_ops = {interrupt_pending, interrupt_ack, no_nmi, no_nmi, b};
+	struct tc_ops tc_ops = {interrupt_pending, interrupt_ack, no_nmi, no_nmi, b, o->failed};
 	struct mmu_config mmu_config = {.user_windows = 2};
 	char err[200] = "";
 

@@ -48,6 +48,7 @@ struct bench {
 struct bench_options {
 	size_t ram; /* 0: RAM_BYTES */
 	size_t tc_size;
+	void (*failed)(void *bench, const char *what, const char *details); /* may be null */
 	bool lockstep;
 	bool counts;
 };
