@@ -85,8 +85,25 @@ void set_paging(struct env *e, uint32_t cr3, uint32_t cr4, bool wp)
 	mmu_paging_changed(e->m, true, true);
 }
 
+bool try_lean;
+unsigned lean_done;
+
+static bool lean(bool done)
+{
+	lean_done += done;
+	return done;
+}
+
+void flush_page(struct env *e, uint32_t va)
+{
+	if (!try_lean || !lean(mmu_lean_invlpg(e->m, gva(va))))
+		mmu_invlpg(e->m, gva(va));
+}
+
 void load_cr3(struct env *e, uint32_t cr3)
 {
+	if (try_lean && lean(mmu_lean_load_cr3(e->m, cr3)))
+		return;
 	e->cpu.cr3 = cr3;
 	load_pdptes(e);
 	mmu_paging_changed(e->m, true, false);

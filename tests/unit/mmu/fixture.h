@@ -56,6 +56,10 @@ uint64_t peek64(struct env *, uint64_t gpa);
 /* Change control registers and tell the mmu, as cpu/ does. */
 void set_paging(struct env *, uint32_t cr3, uint32_t cr4, bool wp);
 void load_cr3(struct env *, uint32_t cr3);
+void flush_page(struct env *, uint32_t va); /* INVLPG */
+/* Whether these two try the lean path first, and how often it did it. */
+extern bool try_lean;
+extern unsigned lean_done;
 
 /* Access the window once; *value is read or written as a dword. */
 enum touch touch_read(struct env *, bool user, uint32_t va, uint32_t *value);

@@ -60,14 +60,14 @@ static void test_invlpg_is_about_one_page(void **state)
 	}
 	poke32(&e, PT + 4, 0x203000 | PWUAD);
 	poke32(&e, PT + 8, 0x205000 | PWUAD);
-	mmu_invlpg(e.m, gva(0x1fff));
+	flush_page(&e, 0x1fff);
 	for (unsigned user = 0; user < 2; user++) {
 		assert_int_equal(touch_read(&e, user, 0x1000, &v), TOUCHED_FILLED);
 		assert_int_equal(v, 103);
 		assert_int_equal(touch_read(&e, user, 0x2000, &v), TOUCHED);
 		assert_int_equal(v, 104);
 	}
-	mmu_invlpg(e.m, gva(0x50000000)); /* nothing there */
+	flush_page(&e, 0x50000000); /* nothing there */
 	load_cr3(&e, PD);
 	assert_int_equal(touch_read(&e, true, 0x2000, &v), TOUCHED_FILLED);
 	assert_int_equal(v, 105);
@@ -199,7 +199,7 @@ static void test_page_table_replaced(void **state)
 	/* a large page takes its place */
 	poke32(&e, PD, 0x400000 | PWUAD | PS);
 	poke32(&e, 0x401000, 4711);
-	mmu_invlpg(e.m, gva(0x1000));
+	flush_page(&e, 0x1000);
 	assert_int_equal(touch_read(&e, false, 0x1000, &v), TOUCHED_FILLED);
 	assert_int_equal(v, 4711);
 	env_close(&e);
@@ -215,7 +215,7 @@ static void test_large_page_changes(void **state)
 	assert_int_equal(touch_write(&e, false, 0x400000, 1), TOUCHED_FILLED);
 	assert_int_equal(touch_write(&e, false, 0x7ff000, 1), TOUCHED);
 	poke32(&e, PD + 4, 0x800000 | PWUAD | PS);
-	mmu_invlpg(e.m, gva(0x500000)); /* anywhere in it: all of it */
+	flush_page(&e, 0x500000); /* anywhere in it: all of it */
 	assert_int_equal(touch_read(&e, false, 0x400000, &v), TOUCHED_FILLED);
 	assert_int_equal(v, 0);
 	poke32(&e, PD + 4, 0x800000 | P | W | U | A | PS); /* dirty cleared */
@@ -241,7 +241,7 @@ static void test_global_pages(void **state)
 	poke32(&e, PTK + 4, 0x410000 | PWAD | G);
 	poke32(&e, PTK + 8, 0x410000 | PWAD | G);
 	load_cr3(&e, PD);
-	mmu_invlpg(e.m, gva(0xc0001000u));
+	flush_page(&e, 0xc0001000u);
 	assert_int_equal(touch_read(&e, false, 0xc0001000u, &v), TOUCHED_FILLED);
 	assert_int_equal(v, 55);
 	e.cpu.cr4 &= ~(uint32_t)CR4_PGE;
@@ -323,6 +323,60 @@ static void test_true_fault_invalidates(void **state)
 	env_close(&e);
 }
 
+/* The lean path does all or nothing. */
+static void test_lean(void **state)
+{
+	struct env e;
+	uint32_t v;
+
+	open_machine(&e);
+	assert_int_equal(touch_read(&e, true, 0x1000, &v), TOUCHED_FILLED);
+	assert_int_equal(touch_read(&e, false, 0xc0001000, &v), TOUCHED_FILLED);
+	poke32(&e, PT + 4 * 7, 0x300000 | PWUAD); /* nothing was filled from this one */
+	tables(&e, PD2, PT);
+	assert_true(mmu_lean_load_cr3(e.m, PD2));
+	assert_int_equal(e.cpu.cr3, PD2);
+	assert_int_equal(touch_read(&e, false, 0xc0001000, &v), TOUCHED);
+	assert_true(mmu_lean_load_cr3(e.m, PD));
+	assert_int_equal(touch_read(&e, true, 0x1000, &v), TOUCHED);
+	assert_true(mmu_lean_invlpg(e.m, gva(0x1000)));
+	poke32(&e, PT + 4, 0x203000 | PWUAD);
+	assert_false(mmu_lean_invlpg(e.m, gva(0x1000)));
+	assert_true(mmu_lean_invlpg(e.m, gva(0x2000)));
+	assert_true(mmu_lean_load_cr3(e.m, PD2)); /* no window of this one */
+	assert_false(mmu_lean_load_cr3(e.m, PD));
+	assert_int_equal(e.cpu.cr3, PD2);
+	load_cr3(&e, PD);
+	assert_int_equal(touch_read(&e, true, 0x1000, &v), TOUCHED_FILLED);
+	assert_int_equal(v, 103);
+	assert_true(mmu_lean_load_cr3(e.m, PD));
+	env_close(&e);
+}
+
+static void test_lean_pdptes(void **state)
+{
+	struct env e;
+
+	env_open(&e, 32 * MIB, 3, 0);
+	poke64(&e, PDPT, PD | P);
+	poke64(&e, PDPT2, PD2 | P);
+	set_paging(&e, PDPT, CR4_PAE, true);
+	assert_true(mmu_lean_load_cr3(e.m, PDPT2));
+	assert_int_equal(e.cpu.pdpte[0], PD2 | P);
+	poke64(&e, PDPT + 8, W | P); /* a reserved bit */
+	assert_false(mmu_lean_load_cr3(e.m, PDPT));
+	assert_int_equal(e.cpu.cr3, PDPT2);
+	assert_int_equal(e.cpu.pdpte[0], PD2 | P);
+	assert_false(mmu_lean_load_cr3(e.m, 0xfff00000)); /* no memory there */
+	env_close(&e);
+}
+
+static int lean_on(void **state)
+{
+	try_lean = true;
+	return 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -337,7 +391,9 @@ int main(void)
 		cmocka_unit_test(test_pae_switch),
 		cmocka_unit_test(test_mode_change_drops_everything),
 		cmocka_unit_test(test_true_fault_invalidates),
+		cmocka_unit_test(test_lean),
+		cmocka_unit_test(test_lean_pdptes),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL) + cmocka_run_group_tests(tests, lean_on, NULL);
 }

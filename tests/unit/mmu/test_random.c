@@ -189,7 +189,7 @@ static void invlpg_step(struct machine *g)
 	unsigned s = next(SLOTS), index = next(SLOT_PAGES);
 
 	put_random_pte(g, g->dir, s, index);
-	mmu_invlpg(g->e.m, gva(page_va(g, s * SLOT_PAGES + index) + next(4096)));
+	flush_page(&g->e, page_va(g, s * SLOT_PAGES + index) + next(4096));
 }
 
 static void mark_step(struct machine *g)
@@ -284,7 +284,9 @@ static void run(bool pae, unsigned budget, unsigned rounds, uint32_t seed)
 	g.e.cpu.efer = EFER_NXE;
 	set_paging(&g.e, pae ? pdpt_at(0) : pd_at(0), CR4_PSE | (pae ? CR4_PAE : 0), true);
 	mmu_set_listener(g.e.m, &(struct mmu_listener){on_unmapped, on_recycled, &g});
+	lean_done = 0;
 	for (unsigned r = 0; r < rounds; r++) {
+		try_lean = next(2);
 		if (next(2))
 			flush_step(&g);
 		else
@@ -303,6 +305,7 @@ static void run(bool pae, unsigned budget, unsigned rounds, uint32_t seed)
 			check_windows(&g);
 	}
 	check_windows(&g);
+	assert_true(lean_done > rounds / 20);
 	env_close(&g.e);
 }
 
