@@ -77,14 +77,27 @@ struct tinsn {
 	bool has_mem;    /* explicit memory operand (ModRM or moffs) */
 	uint8_t seg;     /* its segment */
 	struct xmem mem; /* its address in guest registers; .guest set */
+	uint64_t shape;  /* everything but displacement and immediates; 0: not known to decode_cache.c */
 };
 
-void decode_init(void);
+void decode_init(void); /* forgets what decode_cache.c has learnt */
 /* Decode one instruction of at most `max` bytes; false: not decodable as such (let the interpreter see). */
 bool decode(struct tinsn *, const uint8_t *bytes, size_t max, uint32_t eip);
 
 /* Size in bytes and direction of the explicit memory operand; false: none, or its address depends on more than the ModRM. */
 bool decode_access(const struct tinsn *, unsigned *size, bool *write);
+
+/* ---- decode.c to decode_cache.c ---- */
+struct access {
+	uint8_t size; /* 0: decode_access would answer false */
+	bool write, known;
+};
+void decode_forget(void);
+/* Decode from memory; false: ask the decoder, then have it remembered. */
+bool decode_recall(struct tinsn *, const uint8_t *bytes, size_t max, uint32_t eip);
+void decode_remember(struct tinsn *, size_t max);
+/* What is kept about an instruction's memory operand; null: nothing is kept about such instructions. */
+struct access *decode_access_of(const struct tinsn *);
 
 const struct insn_class *classify(const ZydisDecodedInstruction *);
 /* Instruction-set extensions that may be copied for a guest of this model. */

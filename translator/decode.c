@@ -14,6 +14,7 @@ void decode_init(void)
 	ZydisDecoderEnableMode(&decoder32, ZYDIS_DECODER_MODE_LZCNT, ZYAN_FALSE);
 	ZydisDecoderEnableMode(&decoder32, ZYDIS_DECODER_MODE_TZCNT, ZYAN_FALSE);
 	ZydisDecoderEnableMode(&decoder32, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
+	decode_forget();
 	classify_init();
 }
 
@@ -65,7 +66,7 @@ static bool is_moffs(const ZydisDecodedInstruction *z)
 	       z->mnemonic == ZYDIS_MNEMONIC_MOV;
 }
 
-bool decode(struct tinsn *t, const uint8_t *bytes, size_t max, uint32_t eip)
+static bool decode_anew(struct tinsn *t, const uint8_t *bytes, size_t max, uint32_t eip)
 {
 	const struct insn_class *c;
 
@@ -74,6 +75,7 @@ bool decode(struct tinsn *t, const uint8_t *bytes, size_t max, uint32_t eip)
 	t->bytes = bytes;
 	t->eip = eip;
 	t->next = eip + t->z.length;
+	t->shape = 0;
 	c = classify(&t->z);
 	t->action = c->action;
 	t->why = c->why;
@@ -90,6 +92,16 @@ bool decode(struct tinsn *t, const uint8_t *bytes, size_t max, uint32_t eip)
 		t->mem = (struct xmem){H_NONE, H_NONE, 1, true, (int32_t)t->z.raw.disp.value};
 		t->has_mem = true;
 	}
+	return true;
+}
+
+bool decode(struct tinsn *t, const uint8_t *bytes, size_t max, uint32_t eip)
+{
+	if (!decode_recall(t, bytes, max, eip)) {
+		if (!decode_anew(t, bytes, max, eip))
+			return false;
+		decode_remember(t, max);
+	}
 	if (t->next < eip)
 		t->action = ACT_INTERPRET; /* wraps at 4 GiB */
 	return true;
@@ -102,20 +114,33 @@ static bool is_bit_string(const struct tinsn *t)
 	       (t->z.opcode == 0xa3 || t->z.opcode == 0xab || t->z.opcode == 0xb3 || t->z.opcode == 0xbb);
 }
 
-bool decode_access(const struct tinsn *t, unsigned *size, bool *write)
+static struct access find_access(const struct tinsn *t)
 {
 	ZydisDecodedInstruction z;
 	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
+	struct access a = {.known = true};
 
 	if (!t->has_mem || is_bit_string(t) ||
 	    !ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder32, t->bytes, t->z.length, &z, op)))
-		return false;
+		return a;
 	for (unsigned i = 0; i < z.operand_count_visible; i++) {
 		if (op[i].type != ZYDIS_OPERAND_TYPE_MEMORY)
 			continue;
-		*size = op[i].size / 8;
-		*write = op[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
-		return *size > 0;
+		a.size = (uint8_t)(op[i].size / 8 < 256 ? op[i].size / 8 : 0);
+		a.write = op[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
+		break;
 	}
-	return false;
+	return a;
+}
+
+bool decode_access(const struct tinsn *t, unsigned *size, bool *write)
+{
+	struct access here = {.known = false}, *a = decode_access_of(t);
+
+	a = a ? a : &here;
+	if (!a->known)
+		*a = find_access(t);
+	*size = a->size;
+	*write = a->write;
+	return *size > 0;
 }

@@ -108,7 +108,7 @@ struct ccf {
  * a cache line.
  */
 struct ccf_link {
-	uint32_t tag; /* of (lin, mode); its top bits choose the bucket */
+	uint32_t tag; /* of (lin, mode); chooses the bucket */
 	ccf_id next;
 };
 
@@ -273,6 +273,7 @@ struct tc {
 	struct lockstep *lockstep;
 	struct direct *direct;  /* null: user code runs translated */
 	struct direct_gear direct_gear[MMU_MAX_SPACES];
+	uint64_t translate_tsc; /* time spent translating */
 	struct history *history; /* for the debug monitor; never null */
 	uint32_t *breakpoint;   /* linear addresses, ascending */
 	unsigned breakpoints;

@@ -9,6 +9,7 @@
 #include "translator/counts.h"
 #include "translator/direct.h"
 #include "translator/lockstep.h"
+#include "translator/trace.h"
 #include "translator/translog.h"
 #include "translator/tu.h"
 
@@ -327,11 +328,20 @@ enum tc_exit tc_run(struct tc *tc)
 	}
 }
 
+/* Reading the TSC is cheap enough for every translation; how long a tick is shows from the time since the history began. */
+static uint64_t ns_of_ticks(const struct history *h, uint64_t ticks)
+{
+	double all = (double)(__builtin_ia32_rdtsc() - h->start), ns = (double)(trace_now_ns() - h->start_ns);
+
+	return all > 0 ? (uint64_t)((double)ticks * (ns / all)) : 0;
+}
+
 const struct tc_stats *tc_statistics(const struct tc *tc)
 {
 	struct tc *t = (struct tc *)tc;
 
 	t->stats.executed = tc->x.count;
+	t->stats.translate_ns = ns_of_ticks(tc->history, tc->translate_tsc);
 	return &t->stats;
 }
 

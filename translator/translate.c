@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <x86intrin.h>
 
 static const struct {
 	xl_fn *fn;
@@ -67,7 +67,7 @@ static void restrict_action(struct tu *u, struct tinsn *t)
 	    !(u->mode & (sse ? MODE_SSE : MODE_FPU)))
 		t->action = ACT_INTERPRET;
 	t->form = u->mode & MODE_LOOKUP ? FORM_LOOKUP : FORM_WINDOW;
-	if (hint_form(u->tc, t->eip) == FORM_WINDOW)
+	if (!u->hinted || hint_form(u->tc, t->eip) == FORM_WINDOW)
 		return;
 	t->form = hint_form(u->tc, t->eip);
 	u->fixed = true; /* elsewhere it would have another form */
@@ -328,14 +328,6 @@ static ccf_id publish(struct tu *u)
 	return u->id;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 static struct tu *unit_for(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa_)
 {
 	static struct tu unit; /* large; one vCPU thread translates */
@@ -352,6 +344,7 @@ static struct tu *unit_for(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t 
 	u->ended = u->side_effect = false;
 	/* the last page: an instruction that wraps is interpreted */
 	u->fixed = lin >> PAGE_SHIFT == 0xfffff;
+	u->hinted = hint_on_page(tc, lin >> PAGE_SHIFT);
 	u->selfcheck = smc_page_selfchecks(tc, gpa_);
 	memset(u->exit, 0, sizeof(u->exit));
 	return u;
@@ -366,7 +359,7 @@ static void emit_all(struct tu *u, ccf_id id)
 
 ccf_id translate(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa_)
 {
-	uint64_t start = now_ns();
+	uint64_t start = __rdtsc();
 	struct tu *u = unit_for(tc, lin, mode, gpa_);
 
 	if (!plan(u))
@@ -378,7 +371,7 @@ ccf_id translate(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa_)
 		return 0;
 	}
 	publish(u);
-	tc->stats.translate_ns += now_ns() - start;
+	tc->translate_tsc += __rdtsc() - start;
 	return u->id;
 }
 

@@ -27,6 +27,7 @@ struct tu {
 	bool ended;           /* the last instruction leaves the unit by itself */
 	bool side_effect;
 	bool selfcheck;
+	bool hinted;          /* there may be forms learnt for its instructions */
 	uint32_t end;         /* EIP after the last instruction */
 	uint16_t entry;       /* offset of the direct entry */
 	uint8_t counting;     /* bytes there that count the entry */
