@@ -70,18 +70,21 @@ static uint64_t guest_pages(const struct physmap *pm)
 
 struct direct *direct_create(struct tc *tc)
 {
+	struct world_cost cost;
 	const char *why;
 	struct direct *d;
 
 	if (tc->config.direct == TC_DIRECT_OFF || tc->config.lockstep || tc->config.interpret)
 		return NULL;
-	why = world_unavailable(physmap_fd(tc->pm));
+	why = world_unavailable(physmap_fd(tc->pm), &cost);
 	d = why ? NULL : calloc(1, sizeof(*d));
 	if (!d) {
 		fprintf(stderr, "ringfence: user code runs translated, not directly: %s\n", why ? why : "out of memory");
 		return NULL;
 	}
 	d->tc = tc;
+	d->cost = cost;
+	tc->exit_cycles = cost.cycles;
 	pthread_mutex_init(&d->kicking, NULL);
 	d->min_page = lowest_page();
 	d->pages = guest_pages(tc->pm);
@@ -162,7 +165,7 @@ static void measure(struct direct *d, struct world *w)
 	struct world_cost c;
 
 	world_measure(w, &c);
-	if (!d->cost.cpu_ns || c.cpu_ns < d->cost.cpu_ns)
+	if (c.cpu_ns < d->cost.cpu_ns)
 		d->cost = c;
 	d->tc->exit_cycles = d->cost.cycles;
 }

@@ -11,6 +11,7 @@
 
 /* State of a page: not known, fit (with NEEDS_*), or how many more times it is taken for unfit before it is looked at again. */
 enum { VET_UNKNOWN = 0, VET_FIT = 1, VET_UNFIT = 8, REVET = 200 };
+enum { CODE_AROUND = 32 }; /* pages */
 
 static bool is_fit(const struct direct *d, uint64_t gfn)
 {
@@ -191,7 +192,7 @@ static bool view_code(struct direct *d, uint32_t lin, uint64_t gfn, struct mmu_v
 	return v->gfn == gfn && !v->write;
 }
 
-bool direct_offer_code(struct direct *d, struct host_world *h, uint32_t lin)
+static bool offer(struct direct *d, struct host_world *h, uint32_t lin)
 {
 	uint32_t page = lin >> PAGE_SHIFT;
 	struct mmu_view v;
@@ -216,5 +217,45 @@ bool direct_offer_code(struct direct *d, struct host_world *h, uint32_t lin)
 	history_note(d->tc->history, HISTORY_WORLD_MAP, page << PAGE_SHIFT, d->tc->mode,
 		     1 | (uint64_t)(WORLD_READ | WORLD_EXEC) << 32);
 	world_map(h->w, page, 1, v.file, WORLD_READ | WORLD_EXEC);
+	return true;
+}
+
+/* An instruction that was looked at on this page; false: none. */
+static bool known_start(const struct direct *d, uint64_t gfn, unsigned *offset)
+{
+	for (unsigned i = 0; i < VET_STARTS; i++) {
+		if (d->starts[gfn][i]) {
+			*offset = i * 64 + (unsigned)__builtin_ctzll(d->starts[gfn][i]);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Pages of code around that the window has got and that are known to be fit: each spares an exit. */
+static void offer_known_around(struct direct *d, struct host_world *h, uint32_t page)
+{
+	uint32_t first = page & ~(uint32_t)(CODE_AROUND - 1);
+	struct mmu_view v;
+	unsigned offset;
+
+	for (uint32_t p = first; p < first + CODE_AROUND && world_room(h->w, CODE_AROUND); p++) {
+		if (p < d->min_page || (world_page(h->w, p) & WORLD_EXEC) ||
+		    !mmu_user_view(d->tc->mmu, gva((uint64_t)p << PAGE_SHIFT), 0, &v) || v.write || v.gfn >= d->pages)
+			continue;
+		if (is_fit(d, v.gfn) && known_start(d, v.gfn, &offset))
+			offer(d, h, p << PAGE_SHIFT | offset);
+	}
+}
+
+bool direct_offer_code(struct direct *d, struct host_world *h, uint32_t lin)
+{
+	uint32_t page = lin >> PAGE_SHIFT;
+	bool new = !(world_page(h->w, page) & WORLD_EXEC);
+
+	if (!offer(d, h, lin))
+		return false;
+	if (new)
+		offer_known_around(d, h, page);
 	return true;
 }

@@ -364,7 +364,7 @@ void world_measure(struct world *w, struct world_cost *cost)
 	cost->cpu_ns = cost->own_ns + (clock_ns(CLOCK_THREAD_CPUTIME_ID) - mine) / ROUNDS;
 }
 
-const char *world_unavailable(int ram_fd)
+const char *world_unavailable(int ram_fd, struct world_cost *cost)
 {
 	static char text[256];
 	struct world *w = world_create(ram_fd, text, sizeof(text));
@@ -374,6 +374,9 @@ const char *world_unavailable(int ram_fd)
 		return text;
 	if (!first_fault(w))
 		why = "32-bit code segments or LDT entries do not work on this host";
+	else
+		world_measure(w, cost);
 	world_destroy(w);
+	world_unbind_thread(true); /* threads started by this one inherit what it is bound to */
 	return why;
 }

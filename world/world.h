@@ -49,8 +49,6 @@ struct world_registers {
 /* Start a world for this RAM. Takes about a millisecond. Null with one line in err. */
 struct world *world_create(int ram_fd, char *err, size_t errlen);
 void world_destroy(struct world *);
-/* Does this host have what worlds need? Runs one for a moment. Null: yes, else one line saying what is missing. */
-const char *world_unavailable(int ram_fd);
 
 /* Show n pages of RAM from byte `file` at page numbers first.. (gva >> 12); in force at the next run. */
 void world_map(struct world *, uint32_t first, uint32_t n, uint64_t file, unsigned prot);
@@ -81,6 +79,8 @@ struct world_cost {
 };
 /* The world must be empty, and is afterwards. */
 void world_measure(struct world *, struct world_cost *);
+/* Does this host have what worlds need? Runs one for a moment. Null: yes, and at what cost; else one line saying what is missing. */
+const char *world_unavailable(int ram_fd, struct world_cost *);
 /* Processor time it has used so far; 0 when it is dead. */
 int64_t world_cpu_ns(const struct world *);
 

@@ -2,8 +2,9 @@
 #include "bench.h"
 #include "system.h"
 
-#define MAX_UNITS 4096
-#define MIN_UNITS 3
+#define MAX_SAMPLES 4096
+#define MIN_SAMPLES 3
+#define SAMPLE_NS 2000000 /* a sample is as many units as take this long: reading the clock is a system call */
 
 enum { CLOCK_MONOTONIC = 1 };
 
@@ -69,7 +70,7 @@ static const char *base_name(const char *path)
 	return name;
 }
 
-static uint32_t samples[MAX_UNITS];
+static uint32_t samples[MAX_SAMPLES];
 
 /* Shell sort: the samples are few, and recursion would only add code. */
 static void sort_samples(unsigned n)
@@ -85,9 +86,9 @@ static void sort_samples(unsigned n)
 	}
 }
 
-static void report(const char *name, unsigned units, uint32_t total_us, uint32_t result)
+static void report(const char *name, unsigned n, unsigned units, uint32_t total_us, uint32_t result)
 {
-	const uint32_t numbers[] = {samples[units / 2], total_us, units, result, benchmark_operations};
+	const uint32_t numbers[] = {samples[n / 2], total_us, units, result, benchmark_operations};
 	put_text(base_name(name));
 	for (unsigned i = 0; i < 5; i++) {
 		put_text(" ");
@@ -97,25 +98,38 @@ static void report(const char *name, unsigned units, uint32_t total_us, uint32_t
 	system_call(SYS_WRITE, 1, (int)line, (int)line_length);
 }
 
+/* Nanoseconds that each of n units takes; false: they do not all give the result. */
+static int sample(unsigned n, uint32_t result, uint32_t *ns)
+{
+	struct timespec32 start = now();
+	for (unsigned i = 0; i < n; i++) {
+		if (benchmark_unit() != result)
+			return 0;
+	}
+	*ns = elapsed_ns(start, now()) / n;
+	return 1;
+}
+
 static int measure(int argc, char **argv)
 {
 	uint32_t limit_us = (argc > 1 ? parse_number(argv[1]) : 500) * 1000;
 	uint32_t result = benchmark_unit(); /* touches the pages, warms the caches */
-	uint32_t total_us = 0;
-	unsigned units = 0;
-	while (units < MAX_UNITS && (units < MIN_UNITS || total_us < limit_us)) {
-		struct timespec32 start = now();
-		uint32_t again = benchmark_unit();
-		samples[units] = elapsed_ns(start, now());
-		total_us += samples[units++] / 1000;
-		if (again != result) {
-			put_text("the result changed\n");
-			system_call(SYS_WRITE, 1, (int)line, (int)line_length);
-			return 1;
-		}
+	uint32_t total_us = 0, ns;
+	unsigned n = 0, units = 1;
+	int same = sample(1, result, &ns);
+	if (ns < SAMPLE_NS / 2)
+		units = SAMPLE_NS / (ns + 1);
+	while (same && n < MAX_SAMPLES && (n < MIN_SAMPLES || total_us < limit_us)) {
+		same = sample(units, result, &samples[n]);
+		total_us += samples[n++] * units / 1000;
 	}
-	sort_samples(units);
-	report(argc > 0 ? argv[0] : "?", units, total_us, result);
+	if (!same) {
+		put_text("the result changed\n");
+		system_call(SYS_WRITE, 1, (int)line, (int)line_length);
+		return 1;
+	}
+	sort_samples(n);
+	report(argc > 0 ? argv[0] : "?", n, n * units, total_us, result);
 	return 0;
 }
 

@@ -548,7 +548,15 @@ static void test_nothing_leaks(void **state)
 
 static void test_available(void **state)
 {
-	assert_null(world_unavailable(ram));
+	struct world_cost c = {0};
+	cpu_set_t before, after;
+
+	world_unbind_thread(true);
+	assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
+	assert_null(world_unavailable(ram, &c));
+	assert_true(c.cycles > 0 && c.cpu_ns > 0);
+	assert_int_equal(sched_getaffinity(0, sizeof(after), &after), 0);
+	assert_true(CPU_EQUAL(&before, &after));
 }
 
 /* A world's addresses: the stub, the page, and what was mapped. */
