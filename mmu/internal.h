@@ -230,7 +230,6 @@ struct mmu {
 	uint32_t buckets;
 
 	struct tlbs *tlbs; /* softtlb.c */
-	bool tlb_large;	   /* some entry came from a large page */
 	struct fetch_entry fetch[2][FETCH_ENTRIES];
 };
 

@@ -30,6 +30,7 @@ struct tlb_list {
 struct tlbs {
 	struct softtlb tlb[2]; /* [0] supervisor, [1] user */
 	struct tlb_list filled[2]; /* [1]: global pages */
+	uint64_t large[1024 / 64]; /* by 4 MiB: some entry came from a large page */
 };
 
 static void invalidate(struct mmu *m, struct tlb_slot s)
@@ -75,7 +76,8 @@ void softtlb_flush(struct mmu *m, bool global)
 	flush_list(m, &m->tlbs->filled[false]);
 	if (global) {
 		flush_list(m, &m->tlbs->filled[true]);
-		m->tlb_large = false;
+		for (unsigned i = 0; i < ARRAY_LEN(m->tlbs->large); i++)
+			m->tlbs->large[i] = 0;
 	}
 	flush_fetch(m);
 }
@@ -109,7 +111,7 @@ static struct tlb_slot slot_of(uint32_t va, bool user, bool write)
 /* A large page may have many entries; all lie in the same 4 MiB. */
 void softtlb_flush_page(struct mmu *m, uint32_t va)
 {
-	if (m->tlb_large)
+	if (m->tlbs->large[va >> 28] >> (va >> 22 & 63) & 1)
 		flush_around(m, va);
 	else
 		for (unsigned n = 0; n < 4; n++)
@@ -158,7 +160,8 @@ void softtlb_fill(struct mmu *m, uint32_t va, struct softtlb_page p)
 	enlist(m, slot_of(va, p.user, p.write), p.global);
 	t->minus_page[p.write][i] = -page;
 	t->delta[p.write][i] = (uintptr_t)p.host - ((uintptr_t)page << PAGE_SHIFT);
-	m->tlb_large = m->tlb_large || p.large;
+	if (p.large)
+		m->tlbs->large[va >> 28] |= 1ull << (va >> 22 & 63);
 }
 
 struct softtlb *mmu_softtlb(struct mmu *m, bool user)
