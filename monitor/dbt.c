@@ -16,6 +16,8 @@ static void *dbt_create(struct vm *vm, char *err, size_t errlen)
 		.size = a->tc_size,
 		.verify = a->verify,
 		.lockstep = a->lockstep,
+		.perfmap = a->perfmap,
+		.jitdump = a->jitdump,
 		.count = log_on(LOG_STATS),
 		.counts = a->counts,
 		.direct = a->direct == DIRECT_ON     ? TC_DIRECT_ON

@@ -128,6 +128,9 @@ static enum options_result check_whole(struct option_context *c)
 	if (!o->kernel && (o->initrd || o->append))
 		return option_error(c, "-%s needs a kernel to go to: add -kernel FILE",
 				    o->initrd ? "initrd" : "append");
+	if ((o->accel.perfmap || o->accel.jitdump) && o->accel.kind != ACCEL_DBT)
+		return option_error(c, "-%s names translated code: there is none with -accel interp",
+				    o->accel.perfmap ? "perfmap" : "jitdump");
 	return OPTIONS_RUN;
 }
 

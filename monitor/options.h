@@ -27,6 +27,7 @@ struct accel_options {
 	bool lockstep;
 	bool verify;
 	bool counts;
+	bool perfmap, jitdump;
 	enum accel_lookup lookup;
 	enum accel_direct direct;
 	uint64_t tc_size; /* bytes; 0: the translator's default */

@@ -60,6 +60,8 @@ struct option_context {
 	X("S", NULL, start_paused, "do not start the guest: a debugger or the monitor does")       \
 	X("gdb", "DEV", gdb, "gdb server: tcp:[HOST]:PORT, unix:PATH, none")                       \
 	X("s", NULL, gdb_default, "the same as -gdb tcp::1234")                                    \
+	X("perfmap", NULL, perfmap, "write /tmp/perf-PID.map: names of translated code for perf")  \
+	X("jitdump", NULL, jitdump, "write jit-PID.dump for perf inject --jit")                    \
 	X("version", NULL, version, "print the version")                                           \
 	X("help", NULL, help, "print this text")                                                   \
 	X("h", NULL, help, "the same")

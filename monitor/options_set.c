@@ -164,6 +164,18 @@ enum options_result option_set_start_paused(struct option_context *c, const char
 	return OPTIONS_RUN;
 }
 
+enum options_result option_set_perfmap(struct option_context *c, const char *arg)
+{
+	c->o->accel.perfmap = true;
+	return OPTIONS_RUN;
+}
+
+enum options_result option_set_jitdump(struct option_context *c, const char *arg)
+{
+	c->o->accel.jitdump = true;
+	return OPTIONS_RUN;
+}
+
 enum options_result option_set_gdb(struct option_context *c, const char *arg)
 {
 	enum options_result r = set_string(c, &c->o->gdb, arg, "the device");

@@ -1,6 +1,6 @@
 /*
- * The memory of the translation cache: one memfd seen twice, once writable and once executable, never both through
- * one mapping. It is filled front to back in TC_SEGMENTS segments; when the end is reached
+ * The memory of the translation cache, mapped twice: once writable and once executable, never both through one mapping.
+ * It is filled front to back in TC_SEGMENTS segments; when the end is reached
  * the oldest segment is evicted and filled again (first in, first out).
  *
  * CCFs start at multiples of CCF_ALIGN, so each such granule belongs to one CCF: `granule` answers "whose code is this?" in
@@ -12,16 +12,18 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
+/*
+ * Anonymous shared memory, seen a second time by mremap's way of duplicating such mappings. It has no name of its own because perf
+ * looks up the symbols of anonymous code only (symbols.c).
+ */
 static bool map_views(struct tc *tc)
 {
-	tc->fd = memfd_create("ringfence-tc", MFD_CLOEXEC);
-	if (tc->fd < 0 || ftruncate(tc->fd, (off_t)tc->size))
+	tc->rw = mmap(NULL, tc->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (tc->rw == MAP_FAILED)
 		return false;
-	tc->rw = mmap(NULL, tc->size, PROT_READ | PROT_WRITE, MAP_SHARED, tc->fd, 0);
-	tc->rx = mmap(NULL, tc->size, PROT_READ | PROT_EXEC, MAP_SHARED, tc->fd, 0);
-	return tc->rw != MAP_FAILED && tc->rx != MAP_FAILED;
+	tc->rx = mremap(tc->rw, 0, tc->size, MREMAP_MAYMOVE);
+	return tc->rx != MAP_FAILED && !mprotect(tc->rx, tc->size, PROT_READ | PROT_EXEC);
 }
 
 static void *reserve(size_t bytes)
@@ -63,8 +65,6 @@ void cache_destroy(struct tc *tc)
 	unmap(tc->granule, tc->size / CCF_ALIGN * sizeof(ccf_id));
 	unmap(tc->ccf, tc->ccf_max * sizeof(struct ccf));
 	unmap(tc->link, tc->ccf_max * sizeof(struct ccf_link));
-	if (tc->fd > 0)
-		close(tc->fd);
 }
 
 static void evict_range(struct tc *tc, size_t from, size_t to)

@@ -4,7 +4,7 @@
  * Life of a CCF: FREE -> LIVE (insert) -> DORMANT (drop: its source was written) -> LIVE (revive: the same bytes are back)
  * or DEAD (not worth keeping) and in any case FREE (release: its memory in the TC is reused).
  */
-#include "translator/internal.h"
+#include "translator/symbols.h"
 
 #include <string.h>
 #include <xxhash.h>
@@ -95,6 +95,7 @@ void ccf_readdress(struct tc *tc, ccf_id id, uint32_t lin)
 	unhash(tc, id);
 	ccf_of(tc, id)->lin = lin;
 	hash(tc, id);
+	symbols_add(tc, id);
 }
 
 static bool is_live_at(const struct ccf *c, uint32_t lin, uint32_t mode, uint64_t gpa)
@@ -200,6 +201,7 @@ void ccf_release(struct tc *tc, ccf_id id)
 		history_note(tc->history, HISTORY_EVICT, c->lin, c->mode, 0);
 	}
 	unhash(tc, id);
+	symbols_remove(tc, id);
 	c->state = CCF_FREE;
 	tc->link[id].next = tc->ccf_free;
 	tc->ccf_free = id;

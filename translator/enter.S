@@ -48,19 +48,38 @@
 	ldmxcsr host_mxcsr[rip]
 	.endm
 
+	.macro PUSH_CFI reg
+	push \reg
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset \reg, 0
+	.endm
+
+	.macro POP_CFI reg
+	pop \reg
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore \reg
+	.endm
+
 	.globl tc_enter
 	.type tc_enter, @function
 tc_enter:
-	push rbx
-	push rbp
-	push r12
-	push r13
-	push r14
-	push r15
+	.cfi_startproc
+	PUSH_CFI rbx
+	PUSH_CFI rbp
+	PUSH_CFI r12
+	PUSH_CFI r13
+	PUSH_CFI r14
+	PUSH_CFI r15
 	sub rsp, 8
+	.cfi_adjust_cfa_offset 8
 	mov r14, rdi
 	mov r15, [r14 + TCX_CPU]
 	mov [r14 + TCX_HOST_RSP], rsp
+	/*
+	 * For debuggers: from here on to the end of the file, whatever RSP holds, the frame above is found by R14, as in translated code
+	 * (gdbjit.c): CFA = [R14 + TCX_HOST_RSP] + 64.
+	 */
+	.cfi_escape 0x0f, 5, 0x7e, TCX_HOST_RSP, 0x06, 0x23, 64
 tc_resume:
 	mov r8, [r14 + TCX_FX]
 	fxrstor [r8]
@@ -141,14 +160,18 @@ leave:
 leave_vector:
 	SAVE_VECTOR
 leave_saved:
+	.cfi_remember_state
+	.cfi_def_cfa rsp, 64
 	add rsp, 8
-	pop r15
-	pop r14
-	pop r13
-	pop r12
-	pop rbp
-	pop rbx
+	.cfi_adjust_cfa_offset -8
+	POP_CFI r15
+	POP_CFI r14
+	POP_CFI r13
+	POP_CFI r12
+	POP_CFI rbp
+	POP_CFI rbx
 	ret
+	.cfi_restore_state
 	.size tc_enter, . - tc_enter
 
 	/*
@@ -207,6 +230,8 @@ system_in_full:
 	mov dword ptr [r14 + TCX_REASON], LEAVE_CALLOUT
 	jmp leave_saved
 	.size tc_stub_system, . - tc_stub_system
+
+	.cfi_endproc
 
 	/*
 	 * A look-up missed: r8d = address, r9 = where the instruction begins again, r10d = access, r11d = EIP. When lean_refill

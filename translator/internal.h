@@ -223,8 +223,7 @@ struct tc {
 	struct tc_ops ops;
 	struct tc_stats stats;
 
-	/* memory (cache.c): two views of one memfd */
-	int fd;
+	/* memory (cache.c): two views of the same pages */
 	uint8_t *rx, *rw;
 	size_t size;
 	size_t seg_size;
@@ -275,6 +274,8 @@ struct tc {
 	struct direct_gear direct_gear[MMU_MAX_SPACES];
 	uint64_t translate_tsc; /* time spent translating */
 	struct history *history; /* for the debug monitor; never null */
+	struct symbols *symbols; /* for perf; null: nobody asked */
+	struct gdbjit *gdbjit;   /* for gdb on this process */
 	uint32_t *breakpoint;   /* linear addresses, ascending */
 	unsigned breakpoints;
 	bool failed;

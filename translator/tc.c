@@ -10,6 +10,7 @@
 #include "translator/direct.h"
 #include "translator/lockstep.h"
 #include "translator/trace.h"
+#include "translator/symbols.h"
 #include "translator/translog.h"
 #include "translator/tu.h"
 
@@ -43,6 +44,9 @@ static bool create_parts(struct tc *tc, char *err, size_t errlen)
 		snprintf(err, errlen, "out of memory for the history of translations");
 		return false;
 	}
+	if (!symbols_create(tc, err, errlen))
+		return false;
+	tc->gdbjit = gdbjit_create(tc->rx, tc->size);
 	mmu_set_listener(tc->mmu, &listener);
 	/* kernel code that touches user pages gets the look-up form: a process' pages do not clutter the supervisor window */
 	mmu_emulate_churn(tc->mmu, !tc->config.lockstep);
@@ -100,6 +104,8 @@ void tc_destroy(struct tc *tc)
 	ibtc_destroy(tc);
 	cache_destroy(tc);
 	history_destroy(tc->history);
+	symbols_destroy(tc);
+	gdbjit_destroy(tc->gdbjit);
 	free(tc->breakpoint);
 	free(tc);
 }

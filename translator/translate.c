@@ -7,6 +7,7 @@
  */
 #include "translator/counts.h"
 #include "translator/disasm.h"
+#include "translator/symbols.h"
 #include "translator/translog.h"
 
 #include <stdio.h>
@@ -316,6 +317,7 @@ static ccf_id publish(struct tu *u)
 	cache_write(tc, u->id, c->map, u->map, map_bytes);
 	cache_write(tc, u->id, c->map + (uint32_t)map_bytes, u->field, field_bytes);
 	ccf_insert(tc, u->id);
+	symbols_add(tc, u->id);
 	if (log_on(LOG_IN_ASM | LOG_OP | LOG_OUT_ASM))
 		translog_unit(u);
 	tc->stats.translations++;

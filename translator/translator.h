@@ -27,6 +27,7 @@ struct tc_config {
 	bool count;       /* count executed guest instructions (costs a little) */
 	bool counts;      /* count the entries of each block, too */
 	bool interpret;   /* -accel interp: never translate */
+	bool perfmap, jitdump; /* names of translations for perf (symbols.c) */
 	enum tc_lookup lookup;
 	enum tc_direct direct;
 };
