@@ -13,7 +13,10 @@
 #include <time.h>
 #include <x86intrin.h>
 
-/* EFLAGS bits that guest code runs with and may change by itself. */
+/*
+ * EFLAGS bits that guest code runs with and may change by itself. Not NT, which would make the stub's IRETQ fault: it can be set in a
+ * world, not be brought there, and code that looks at it is not run there while it is set (translator/direct_code.c: needs_met).
+ */
 #define FLAGS_OWN (FL_ARITH | FL_DF | FL_TF | FL_AC | FL_ID)
 
 /* ---------------------------------- life cycle ---------------------------------- */
@@ -241,7 +244,7 @@ static bool take_image(const struct world_page *p, uint16_t fs, uint16_t gs, str
 	for (unsigned i = 0; i < 8; i++)
 		r->gpr[i] = (uint32_t)p->gpr[i];
 	r->eip = (uint32_t)p->rip;
-	r->eflags = (r->eflags & ~(uint32_t)FLAGS_OWN) | (p->eflags & FLAGS_OWN);
+	r->eflags = (r->eflags & ~(uint32_t)FLAGS_OWN) | (p->eflags & (FLAGS_OWN | FL_NT));
 	take_fx(fx, p);
 	return true;
 }

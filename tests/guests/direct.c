@@ -205,6 +205,15 @@ static void what_it_sees(void)
 	run(&c);
 	expect(&c, "POPF sets TF", DB, 0, 7);
 	check_eq(c.eax, 1, "after one instruction");
+	/* push 244202h; popf; mov eax, [ebx]; pushf; pop edx: AC, ID and NT outlive a page fault that nobody sees */
+	map(20, (u32)frames[5], PTE_P | PTE_U | PTE_W);
+	next_frame();
+	c = PLACE(0, "\x68\x02\x42\x24\x00\x9d\x8b\x03\x9c\x5a");
+	c.ebx = AT(20);
+	run(&c);
+	expect_done(&c, "POPF sets what users may set");
+	check_eq(c.edx & ~(u32)ARITH_, 0x244202, "  and it stays");
+	map(20, 0, 0);
 	c = PLACE(0, "\x0f\x01\x03"); /* sgdt [ebx] */
 	c.ebx = AT(DATA_PAGE);
 	memset(frames[2], 0x55, 16);
@@ -225,7 +234,9 @@ static void segments(void)
 		c.gs = SEG_A | 3;
 		c.fs = SEG_B_ | 3;
 		run(&c);
-		report(c.vector == DONE && c.eax == 0x1111 && c.ebx == 0x2222, "FS and GS");
+		expect_done(&c, "FS and GS");
+		check_eq(c.eax, 0x1111, "  what GS shows");
+		check_eq(c.ebx, 0x2222, "  what FS shows");
 	}
 }
 

@@ -153,11 +153,21 @@ static int entering(uintptr_t rip)
 	return (rip >= (uintptr_t)enter_begin && rip < (uintptr_t)enter_end) || rip == (uintptr_t)site_unblock;
 }
 
+/* A handler inherits these from the guest: AC would check the stub's own accesses, with NT its IRETQ faults. */
+enum { FLAG_NT = 1 << 14, FLAG_AC = 1 << 18 };
+
+static void drop_guest_flags(void)
+{
+	__asm__ volatile("pushfq; andl %0, (%%rsp); popfq" : : "i"(~(FLAG_AC | FLAG_NT)) : "cc", "memory");
+}
+
 static _Noreturn void on_signal(int sig, siginfo_t *si, void *context)
 {
 	const ucontext_t *uc = context;
 	const greg_t *r = uc->uc_mcontext.gregs;
 
+	if (r[REG_EFL] & (FLAG_AC | FLAG_NT))
+		drop_guest_flags();
 	if ((uint16_t)r[REG_CSGSFS] != WORLD_CS) {
 		/* not entered yet; anything else in 64-bit mode is not the guest as it should be */
 		int calm = (sig == WORLD_KICK_SIGNAL || si->si_code <= 0) && entering((uintptr_t)r[REG_RIP]);
