@@ -27,82 +27,121 @@ static unsigned scale_bits(unsigned scale)
 }
 
 /*
+ * Most of what the translator emits comes by here, so an instruction is written through a plain pointer, after one look whether the
+ * longest there is has room.
+ */
+enum { LONGEST = 15 };
+
+static inline uint8_t *put32(uint8_t *p, uint32_t v)
+{
+	memcpy(p, &v, sizeof(v));
+	return p + sizeof(v);
+}
+
+static inline unsigned mod_of(struct xmem m)
+{
+	if (m.base == H_NONE || (m.disp == 0 && (m.base & 7) != 5))
+		return 0;
+	return m.disp >= -128 && m.disp <= 127 ? 1 : 2;
+}
+
+/*
  * Encoding rules that matter here: rm = 4 announces a SIB byte; base 5 with mod 0 means
  * "no base, disp32" and, without a SIB, RIP-relative; so an absolute address always takes the SIB form, and a base of
  * EBP or R13 always takes a displacement.
  */
-void emit_modrm_mem(struct emit *e, unsigned reg, struct xmem m)
+static inline uint8_t *put_modrm_mem(uint8_t *p, unsigned reg, struct xmem m)
 {
-	unsigned r = (reg & 7) << 3;
-	bool sib = m.index != H_NONE || m.base == H_NONE || (m.base & 7) == 4;
-	unsigned mod;
+	unsigned mod = mod_of(m), r = (reg & 7) << 3;
 
-	if (m.base == H_NONE)
-		mod = 0;
-	else if (m.disp == 0 && (m.base & 7) != 5)
-		mod = 0;
-	else if (m.disp >= -128 && m.disp <= 127)
-		mod = 1;
-	else
-		mod = 2;
-
-	if (sib) {
+	if (m.index != H_NONE || m.base == H_NONE || (m.base & 7) == 4) {
 		unsigned base = m.base == H_NONE ? 5 : m.base & 7;
 		unsigned index = m.index == H_NONE ? 4 : m.index & 7;
 
-		emit_u8(e, (uint8_t)(mod << 6 | r | 4));
-		emit_u8(e, (uint8_t)(scale_bits(m.scale) << 6 | index << 3 | base));
+		*p++ = (uint8_t)(mod << 6 | r | 4);
+		*p++ = (uint8_t)(scale_bits(m.scale) << 6 | index << 3 | base);
 	} else {
-		emit_u8(e, (uint8_t)(mod << 6 | r | (m.base & 7)));
+		*p++ = (uint8_t)(mod << 6 | r | (m.base & 7));
 	}
 	if (mod == 1)
-		emit_u8(e, (uint8_t)m.disp);
+		*p++ = (uint8_t)m.disp;
 	else if (mod == 2 || m.base == H_NONE)
-		emit_u32(e, (uint32_t)m.disp);
+		p = put32(p, (uint32_t)m.disp);
+	return p;
 }
 
-static void emit_opcode(struct emit *e, uint32_t op, unsigned rex)
+static inline uint8_t *put_opcode(uint8_t *p, uint32_t op, unsigned rex)
 {
 	if (op & X_66)
-		emit_u8(e, 0x66);
+		*p++ = 0x66;
 	if (op & X_F2)
-		emit_u8(e, 0xf2);
+		*p++ = 0xf2;
 	if (op & X_F3)
-		emit_u8(e, 0xf3);
+		*p++ = 0xf3;
 	if (op & X_W)
 		rex |= 8;
 	if (rex)
-		emit_u8(e, (uint8_t)(0x40 | rex));
+		*p++ = (uint8_t)(0x40 | rex);
 	if (op & (X_0F | X_0F38 | X_0F3A))
-		emit_u8(e, 0x0f);
+		*p++ = 0x0f;
 	if (op & X_0F38)
-		emit_u8(e, 0x38);
+		*p++ = 0x38;
 	if (op & X_0F3A)
-		emit_u8(e, 0x3a);
-	emit_u8(e, (uint8_t)op);
+		*p++ = 0x3a;
+	*p++ = (uint8_t)op;
+	return p;
+}
+
+static inline uint8_t *here(const struct emit *e)
+{
+	return e->buf + e->len;
+}
+
+static inline void done(struct emit *e, const uint8_t *end)
+{
+	e->len = (size_t)(end - e->buf);
+}
+
+void emit_modrm_mem(struct emit *e, unsigned reg, struct xmem m)
+{
+	if (emit_room(e, LONGEST))
+		done(e, put_modrm_mem(here(e), reg, m));
 }
 
 void emit_rm(struct emit *e, uint32_t op, unsigned reg, struct xmem m)
 {
-	unsigned rex = emit_rex_of(m) | (reg >= 8 ? 4 : 0);
+	uint8_t *p = here(e);
 
-	if (m.guest)
-		emit_u16(e, 0x6765); /* gs, address size */
-	emit_opcode(e, op, rex);
-	emit_modrm_mem(e, reg, m);
+	if (!emit_room(e, LONGEST))
+		return;
+	if (m.guest) {
+		*p++ = 0x65; /* gs */
+		*p++ = 0x67; /* address size */
+	}
+	p = put_opcode(p, op, emit_rex_of(m) | (reg >= 8 ? 4 : 0));
+	done(e, put_modrm_mem(p, reg, m));
 }
 
 void emit_rm_disp32(struct emit *e, uint32_t op, unsigned reg, unsigned base, uint32_t disp)
 {
-	emit_opcode(e, op, (base >= 8 ? 1 : 0) | (reg >= 8 ? 4 : 0));
-	emit_u8(e, (uint8_t)(0x80 | (reg & 7) << 3 | (base & 7)));
-	emit_u32(e, disp);
+	uint8_t *p;
+
+	if (!emit_room(e, LONGEST))
+		return;
+	p = put_opcode(here(e), op, (base >= 8 ? 1 : 0) | (reg >= 8 ? 4 : 0));
+	*p++ = (uint8_t)(0x80 | (reg & 7) << 3 | (base & 7));
+	done(e, put32(p, disp));
 }
 
 void emit_rr(struct emit *e, uint32_t op, unsigned reg, unsigned rm)
 {
-	emit_opcode(e, op, (reg >= 8 ? 4 : 0) | (rm >= 8 ? 1 : 0));
-	emit_u8(e, (uint8_t)(0xc0 | (reg & 7) << 3 | (rm & 7)));
+	uint8_t *p;
+
+	if (!emit_room(e, LONGEST))
+		return;
+	p = put_opcode(here(e), op, (reg >= 8 ? 4 : 0) | (rm >= 8 ? 1 : 0));
+	*p++ = (uint8_t)(0xc0 | (reg & 7) << 3 | (rm & 7));
+	done(e, p);
 }
 
 void emit_load32(struct emit *e, unsigned reg, struct xmem m) { emit_rm(e, 0x8b, reg, m); }
@@ -128,10 +167,14 @@ void emit_store8_imm(struct emit *e, struct xmem m, uint8_t imm)
 
 void emit_imm32(struct emit *e, unsigned reg, uint32_t imm)
 {
+	uint8_t *p = here(e);
+
+	if (!emit_room(e, LONGEST))
+		return;
 	if (reg >= 8)
-		emit_u8(e, 0x41);
-	emit_u8(e, (uint8_t)(0xb8 | (reg & 7)));
-	emit_u32(e, imm);
+		*p++ = 0x41;
+	*p++ = (uint8_t)(0xb8 | (reg & 7));
+	done(e, put32(p, imm));
 }
 
 void emit_lea32(struct emit *e, unsigned reg, struct xmem m)

@@ -1,8 +1,8 @@
 /*
  * A small assembler for the few host instructions that expansions are made of.
  *
- * Callers hand in a buffer with room for CCF_MAX_BYTES; `overflow` is set, and
- * nothing written, past its end. Code is position-independent: it reaches the monitor only
+ * Callers hand in a buffer with room for CCF_MAX_BYTES; `overflow` is set, and nothing more written, when there is not room for
+ * the longest instruction any more. Code is position-independent: it reaches the monitor only
  * through pointers in struct tcx, and its own parts by relative jumps.
  */
 #ifndef RINGFENCE_TRANSLATOR_EMIT_H

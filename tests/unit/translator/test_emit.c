@@ -123,13 +123,16 @@ static void test_absolute(void **state)
 static void test_overflow(void **state)
 {
 	begin();
-	e.cap = 5;
+	e.cap = 20; /* the longest instruction there is would fit behind this one */
 	emit_imm32(&e, H_RAX, 1);
 	assert_false(e.overflow);
-	emit_u8(&e, 0x90);
+	emit_imm32(&e, H_RAX, 1);
+	assert_false(e.overflow);
+	emit_rr(&e, 0x89, H_RAX, H_RCX);
 	assert_true(e.overflow);
-	assert_int_equal(e.len, 5);
-	assert_int_equal(buf[5], 0xcc);
+	emit_u8(&e, 0x90);
+	assert_int_equal(e.len, 10);
+	assert_int_equal(buf[10], 0xcc);
 }
 
 int main(void)
