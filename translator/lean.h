@@ -57,6 +57,12 @@ enum lean_op {
 void *lean_at(const struct tc *, bool user, uint32_t lin, unsigned len, bool write);
 /* The instruction is done: straight on when the mode is the same, else wherever the next one's code is. */
 uint64_t lean_next(struct tc *);
+/* The instruction is done, and the mode cannot have changed by it. */
+static inline uint64_t lean_same(struct tc *tc)
+{
+	tc->cpu->rip = tc->x.arg;
+	return tc->interrupted ? lean_continue(tc) : tc->x.target;
+}
 
 typedef uint64_t lean_fn(struct tc *, unsigned op);
 lean_fn lean_string;                                     /* lean_string.c */

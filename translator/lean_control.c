@@ -35,7 +35,9 @@ uint64_t lean_write_cr(struct tc *tc, unsigned op)
 {
 	uint32_t value = (uint32_t)tc->cpu->gpr[LEAN_REG(op)];
 
-	return load_cr(tc->cpu, LEAN_CR(op), value) ? lean_next(tc) : LEAN_NO;
+	if (!load_cr(tc->cpu, LEAN_CR(op), value))
+		return LEAN_NO;
+	return LEAN_CR(op) ? lean_same(tc) : lean_next(tc);
 }
 
 uint64_t lean_clts(struct tc *tc, unsigned op)
@@ -48,7 +50,7 @@ uint64_t lean_invlpg(struct tc *tc, unsigned op)
 {
 	struct cpu *c = tc->cpu;
 
-	return c->ops->lean_invlpg && c->ops->lean_invlpg(c, gva((uint32_t)tc->x.tmp)) ? lean_next(tc) : LEAN_NO;
+	return c->ops->lean_invlpg && c->ops->lean_invlpg(c, gva((uint32_t)tc->x.tmp)) ? lean_same(tc) : LEAN_NO;
 }
 
 /* ---------------------------------- ports ---------------------------------- */
@@ -71,7 +73,7 @@ uint64_t lean_in(struct tc *tc, unsigned op)
 	if (!c->ops->lean_in || !c->ops->lean_in(c, port_of(c, op), LEAN_SIZE(op), &value))
 		return LEAN_NO;
 	c->gpr[R_EAX] = ((uint32_t)c->gpr[R_EAX] & ~mask) | (value & mask);
-	return lean_next(tc);
+	return lean_same(tc);
 }
 
 uint64_t lean_out(struct tc *tc, unsigned op)
@@ -81,5 +83,5 @@ uint64_t lean_out(struct tc *tc, unsigned op)
 
 	if (!c->ops->lean_out || !c->ops->lean_out(c, port_of(c, op), LEAN_SIZE(op), value))
 		return LEAN_NO;
-	return lean_next(tc);
+	return lean_same(tc);
 }

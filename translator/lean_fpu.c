@@ -61,9 +61,10 @@ static void copy(void *to, const void *from, unsigned len)
 	__asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(words) : : "memory");
 }
 
-static unsigned smaller(unsigned a, unsigned b)
+/* How much of the image lies in the first part. */
+static unsigned first_part(const struct area *a)
 {
-	return a < b ? a : b;
+	return a->len[0] < IMAGE ? a->len[0] : IMAGE;
 }
 
 uint64_t lean_fxsave(struct tc *tc, unsigned op)
@@ -79,47 +80,43 @@ uint64_t lean_fxsave(struct tc *tc, unsigned op)
 	fx->rsvd0 = 0;
 	fx->rsvd1 = fx->rsvd2 = 0;
 	fx->mxcsr_mask = MXCSR_MASK;
-	n = smaller(a.len[0], IMAGE);
+	n = first_part(&a);
 	copy(a.part[0], fx, n);
-	copy(a.part[1], (const uint8_t *)fx + n, IMAGE - n);
-	return lean_next(tc);
+	if (n < IMAGE)
+		copy(a.part[1], (const uint8_t *)fx + n, IMAGE - n);
+	return lean_same(tc);
 }
 
-/* Would an x87 exception be pending in this state? */
-static bool pending(uint16_t fcw, uint16_t fsw)
+/*
+ * The image's first 32 bytes. What has to do with FERR# (x87 exceptions pending then or now) and #GP is the interpreter's.
+ */
+static bool plain_image(const struct cpu_fx *image)
 {
-	return fsw & ~fcw & FPU_EXCEPTIONS;
+	uint16_t fsw;
+
+	__asm__ volatile("fnstsw %0" : "=a"(fsw));
+	return !(fsw & FSW_SUMMARY) && !(image->fsw & ~image->fcw & FPU_EXCEPTIONS) &&
+	       !(image->mxcsr & ~(uint32_t)MXCSR_MASK);
 }
 
+/* struct cpu's copy is out of date while the state is in the registers, so the image may be put together there. */
 uint64_t lean_fxrstor(struct tc *tc, unsigned op)
 {
 	struct cpu_fx *fx = &tc->cpu->fx;
-	struct cpu_fx image;
 	struct area a;
-	uint16_t fsw;
 	unsigned n;
 
 	if (!reach(tc, (uint32_t)tc->x.tmp, false, &a))
 		return LEAN_NO;
-	n = smaller(a.len[0], IMAGE);
-	copy(&image, a.part[0], n);
-	copy((uint8_t *)&image + n, a.part[1], IMAGE - n);
-	image.fcw = (image.fcw & 0x1f3f) | 0x40;
-	__asm__ volatile("fnstsw %0" : "=a"(fsw));
-	/* what has to do with FERR#, and #GP, is the interpreter's */
-	if ((image.mxcsr & ~(uint32_t)MXCSR_MASK) || pending(image.fcw, image.fsw) || (fsw & FSW_SUMMARY))
+	n = first_part(&a);
+	copy(fx, a.part[0], n);
+	if (n < IMAGE)
+		copy((uint8_t *)fx + n, a.part[1], IMAGE - n);
+	if (!plain_image(fx))
 		return LEAN_NO;
-	image.fsw &= (uint16_t)~FSW_SUMMARY;
-	image.fop &= 0x7ff;
-	image.mxcsr_mask = fx->mxcsr_mask;
-	for (unsigned i = 0; i < 8; i++) { /* the reserved bytes beside each register */
-		uint64_t high;
-
-		memcpy(&high, &image.st[i][8], 8);
-		high &= 0xffff;
-		memcpy(&image.st[i][8], &high, 8);
-	}
-	copy(fx, &image, IMAGE);
+	fx->fcw = (fx->fcw & 0x1f3f) | 0x40;
+	fx->fsw &= (uint16_t)~FSW_SUMMARY;
+	fx->fop &= 0x7ff;
 	__asm__ volatile("fxrstor %0" : : "m"(*fx));
-	return lean_next(tc);
+	return lean_same(tc);
 }

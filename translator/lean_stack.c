@@ -15,7 +15,7 @@ static uint64_t push(struct tc *tc, uint32_t value)
 		return LEAN_NO;
 	memcpy(to, &value, 4);
 	c->gpr[R_ESP] = esp;
-	return lean_next(tc);
+	return lean_same(tc);
 }
 
 /* SDM, PUSHF: VM and RF are pushed as 0. */

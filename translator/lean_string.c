@@ -83,5 +83,5 @@ uint64_t lean_string(struct tc *tc, unsigned op)
 		if (s.repeat)
 			c->gpr[R_ECX] = left;
 	}
-	return left ? LEAN_NO : lean_next(tc);
+	return left ? LEAN_NO : lean_same(tc);
 }

@@ -101,25 +101,43 @@ static bool flat_segment(const struct tc *tc, uint16_t sel, unsigned dpl, unsign
 
 /* ---------------------------------- segment loads ---------------------------------- */
 
-/* DS, ES, FS, GS with a null selector or writable data from the GDT. */
-static bool load_segment(struct tc *tc, unsigned seg, uint16_t sel)
+/* Does the mode say the same of both? */
+static bool alike(const struct cpu_segment *a, const struct cpu_segment *b)
 {
-	struct cpu *c = tc->cpu;
-	unsigned rpl = sel & 3, need = rpl > c->cpl ? rpl : c->cpl;
-	struct cpu_segment s;
+	const uint16_t bits = SEG_NULL | SEG_P | SEG_S | SEG_CODE | SEG_DOWN | SEG_WRITE;
+
+	return a->limit == b->limit && (a->base == 0) == (b->base == 0) && !((a->attr ^ b->attr) & bits);
+}
+
+/* DS, ES, FS, GS with a null selector or writable data from the GDT. */
+static bool find_segment(const struct tc *tc, uint16_t sel, struct cpu_segment *s)
+{
+	unsigned rpl = sel & 3, need = rpl > tc->cpu->cpl ? rpl : tc->cpu->cpl;
 	struct desc d;
 
 	if (!(sel & ~3u)) {
-		c->seg[seg] = (struct cpu_segment){.sel = sel, .attr = SEG_NULL};
+		*s = (struct cpu_segment){.sel = sel, .attr = SEG_NULL};
 		return true;
 	}
 	if (!gdt_entry(tc, sel, &d))
 		return false;
-	s = segment_of(&d, sel);
-	if ((s.attr & DATA_BITS) != WRITABLE_DATA || dpl_of(s.attr) < need)
-		return false;
-	c->seg[seg] = s;
-	return true;
+	*s = segment_of(&d, sel);
+	return (s->attr & DATA_BITS) == WRITABLE_DATA && dpl_of(s->attr) >= need;
+}
+
+/* The whole instruction; ESP moves by `pop`. */
+static uint64_t load_segment(struct tc *tc, unsigned seg, uint16_t sel, unsigned pop)
+{
+	struct cpu *c = tc->cpu;
+	struct cpu_segment s, *now = &c->seg[seg];
+	bool same;
+
+	if (!find_segment(tc, sel, &s))
+		return LEAN_NO;
+	same = alike(&s, now);
+	*now = s;
+	c->gpr[R_ESP] = (uint32_t)(c->gpr[R_ESP] + pop);
+	return same ? lean_same(tc) : lean_next(tc);
 }
 
 uint64_t lean_next(struct tc *tc)
@@ -134,12 +152,12 @@ static uint64_t mov_segment(struct tc *tc, unsigned op)
 {
 	uint16_t sel = (uint16_t)tc->cpu->gpr[LEAN_REG(op)];
 
-	return load_segment(tc, LEAN_SEG(op), sel) ? lean_next(tc) : LEAN_NO;
+	return load_segment(tc, LEAN_SEG(op), sel, 0);
 }
 
 static uint64_t load_segment_value(struct tc *tc, unsigned op)
 {
-	return load_segment(tc, LEAN_SEG(op), (uint16_t)tc->x.tmp) ? lean_next(tc) : LEAN_NO;
+	return load_segment(tc, LEAN_SEG(op), (uint16_t)tc->x.tmp, 0);
 }
 
 static uint64_t pop_segment(struct tc *tc, unsigned op)
@@ -147,11 +165,9 @@ static uint64_t pop_segment(struct tc *tc, unsigned op)
 	struct cpu *c = tc->cpu;
 	uint32_t value;
 
-	if (c->cpl == 3 || !read32(tc, (uint32_t)c->gpr[R_ESP], &value) ||
-	    !load_segment(tc, LEAN_SEG(op), (uint16_t)value))
+	if (c->cpl == 3 || !read32(tc, (uint32_t)c->gpr[R_ESP], &value))
 		return LEAN_NO;
-	c->gpr[R_ESP] = (uint32_t)(c->gpr[R_ESP] + 4);
-	return lean_next(tc);
+	return load_segment(tc, LEAN_SEG(op), (uint16_t)value, 4);
 }
 
 /* ---------------------------------- flags ---------------------------------- */
@@ -175,14 +191,15 @@ static void set_flags(struct cpu *c, uint32_t value, uint32_t mask)
 static uint64_t popf(struct tc *tc, unsigned op)
 {
 	struct cpu *c = tc->cpu;
-	uint32_t value;
+	uint32_t value, moved;
 
 	if (c->cpl || (c->eflags & FL_NT) || !read32(tc, (uint32_t)c->gpr[R_ESP], &value) ||
 	    !plain_flags(value) || ((value & FL_IF) && tc->x.intr_wait))
 		return LEAN_NO;
+	moved = (value ^ c->eflags) & FL_IOPL;
 	c->gpr[R_ESP] = (uint32_t)(c->gpr[R_ESP] + 4);
 	set_flags(c, value, IRET_FLAGS);
-	return lean_next(tc);
+	return moved ? lean_next(tc) : lean_same(tc);
 }
 
 /* ---------------------------------- IRET ---------------------------------- */
