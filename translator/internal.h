@@ -96,12 +96,14 @@ struct ccf {
 	uint8_t counting;  /* bytes at `host` that count the entry (counts.h); 0: it is not counted */
 	uint8_t fields;    /* places in the code that depend on its linear address (move.h) */
 	uint8_t pad;
-	uint64_t hash;     /* of the source bytes */
-	struct ccf_exit exit[CCF_EXITS];
-	uint32_t incoming;   /* first exit id chained to this CCF; 0: none */
 	ccf_id page_next[2], page_prev[2]; /* same gfn as gpa / gpa2 */
-	uint32_t map;        /* offset in the TC of its struct ccf_insn array, behind the code; then come the fields */
-};
+	uint32_t map;      /* offset in the TC of its struct ccf_insn array, behind the code; then come the fields */
+	uint32_t incoming; /* first exit id chained to this CCF; 0: none */
+	/* a cache line up to here: what finding, moving and dropping look at */
+	struct ccf_exit exit[CCF_EXITS];
+	uint64_t hash;     /* of the source bytes */
+} __attribute__((aligned(64)));
+_Static_assert(offsetof(struct ccf, exit) == 64, "see above");
 
 /*
  * A CCF's place in the table by (lin, mode). Apart from struct ccf, so that walking a bucket touches eight bytes of each and not
@@ -175,7 +177,8 @@ struct code_page {
 	uint16_t writes;   /* writes since the last drop that hit no CCF */
 	uint16_t thrash;   /* how often everything was dropped for such writes */
 	uint16_t clean;    /* self-checks in a row that found nothing */
-	uint32_t moved_to; /* linear page last asked for by move_page, plus one */
+	uint32_t moved_to; /* linear page last asked for by move_page, plus one; and the mode */
+	uint32_t moved_mode;
 	bool used;
 	bool selfcheck;    /* too often written: leave it writable, CCFs check themselves */
 };

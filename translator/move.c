@@ -14,6 +14,7 @@ struct move {
 	uint64_t gfn;
 	uint32_t from, to; /* linear pages */
 	uint32_t lin, mode; /* what is wanted */
+	bool shared;        /* there are CCFs at the new address already */
 };
 
 static uint32_t page_of(const struct ccf *c)
@@ -21,9 +22,20 @@ static uint32_t page_of(const struct ccf *c)
 	return c->lin >> PAGE_SHIFT;
 }
 
-static bool begins_on(const struct ccf *c, uint64_t gfn)
+/* May it be moved at all? Other modes follow when code of theirs is wanted. */
+static bool concerns(const struct move *m, const struct ccf *c)
 {
-	return c->gpa >> PAGE_SHIFT == gfn && (c->mode & MODE_USER);
+	return c->mode == m->mode && c->gpa >> PAGE_SHIFT == m->gfn;
+}
+
+/* The code is what has not been looked at for long: have it come while the list is walked. */
+static void prefetch_code(struct tc *tc, const struct ccf *c)
+{
+	const uint8_t *code = tc->rw + c->host - c->entry;
+	size_t len = c->host_len + c->insns * sizeof(struct ccf_insn) + c->fields * sizeof(uint16_t);
+
+	for (size_t at = 0; at < len; at += 64)
+		__builtin_prefetch(code + at);
 }
 
 /*
@@ -33,26 +45,31 @@ static bool begins_on(const struct ccf *c, uint64_t gfn)
 static bool find_source(struct move *m, ccf_id first)
 {
 	uint32_t known = m->to;
-	bool found = false, idle = false;
+	bool found = false, best = false, idle = false;
 	unsigned n = 0;
 
 	for (ccf_id id = first; id && n < PATIENCE; id = smc_next(m->tc, id, m->gfn), n++) {
 		const struct ccf *c = ccf_of(m->tc, id);
-		bool wanted = ((c->lin ^ m->lin) & PAGE_MASK) == 0 && c->mode == m->mode;
+		bool wanted = ((c->lin ^ m->lin) & PAGE_MASK) == 0;
 
-		if (!begins_on(c, m->gfn) || (found && !wanted))
+		if (!concerns(m, c))
+			continue;
+		m->shared |= page_of(c) == m->to;
+		if (found && page_of(c) == m->from)
+			prefetch_code(m->tc, c);
+		if (best || (found && !wanted) || page_of(c) == m->to)
 			continue;
 		if (page_of(c) != known) {
 			known = page_of(c);
 			idle = !mmu_code_in_use(m->tc->mmu, known);
 		}
-		if (known == m->to || !idle)
+		if (!idle)
 			continue;
 		m->from = known;
 		found = true;
-		if (wanted)
-			return true;
+		best = wanted;
 	}
+	m->shared |= n == PATIENCE;
 	return found;
 }
 
@@ -62,7 +79,7 @@ static bool movable(const struct move *m, const struct ccf *c)
 	const struct ccf_insn *map = (const void *)tc_rx(m->tc, c->map);
 	uint32_t lin = m->to << PAGE_SHIFT | (c->lin & PAGE_MASK);
 
-	if ((c->flags & CCF_FIXED) || ccf_find_whole(m->tc, lin, c->mode, c->gpa))
+	if ((c->flags & CCF_FIXED) || (m->shared && ccf_find_whole(m->tc, lin, c->mode, c->gpa)))
 		return false;
 	if (!hint_on_page(m->tc, m->to))
 		return true;
@@ -81,7 +98,7 @@ static void drop_unmovable(struct move *m, ccf_id first)
 		struct ccf *c = ccf_of(m->tc, id);
 
 		next = smc_next(m->tc, id, m->gfn);
-		if (!begins_on(c, m->gfn) || page_of(c) != m->from || movable(m, c))
+		if (!concerns(m, c) || page_of(c) != m->from || movable(m, c))
 			continue;
 		c->flags |= CCF_STALE;
 		ccf_drop(m->tc, id);
@@ -160,10 +177,10 @@ static void move_all(struct move *m, ccf_id first)
 		const struct ccf *c = ccf_of(m->tc, id);
 
 		next = smc_next(m->tc, id, m->gfn);
-		if (!begins_on(c, m->gfn) || page_of(c) != m->from)
+		if (!concerns(m, c) || page_of(c) != m->from)
 			continue;
 		move_one(m, id);
-		if (right(m->tc, id) && c->mode == m->mode && !(c->flags & CCF_CROSSING))
+		if (right(m->tc, id) && !(c->flags & CCF_CROSSING))
 			ibtc_offer(m->tc, id);
 	}
 }
@@ -174,9 +191,11 @@ bool move_page(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa_)
 	struct code_page *p = smc_page(tc, m.gfn);
 
 	/* units end before breakpoints, elsewhere than at the new address */
-	if (!(mode & MODE_USER) || !p || p->moved_to == m.to + 1 || tc->breakpoints || m.to == 0xfffff)
+	if (!(mode & MODE_USER) || !p || (p->moved_to == m.to + 1 && p->moved_mode == mode) || tc->breakpoints ||
+	    m.to == 0xfffff)
 		return false;
 	p->moved_to = m.to + 1;
+	p->moved_mode = mode;
 	if (!find_source(&m, p->first))
 		return false;
 	drop_unmovable(&m, p->first);

@@ -2,8 +2,8 @@
  * Moving translations to another linear address.
  *
  * A program with a random base address runs the same pages of code (the page cache's) at a new linear address each time. What
- * was translated from them for a run that is over is moved instead of translated again: all CCFs of the page at once, with their
- * chains, in place. Only a few fields of the code change; emitters note each of them (move_mark, tu.h).
+ * was translated from them for a run that is over is moved instead of translated again: all CCFs of the page in one mode at once,
+ * with their chains, in place. Only a few fields of the code change; emitters note each of them (move_mark, tu.h).
  *
  * Invariant: a moved CCF is what translate() would make there, byte for byte. With the verifier on, it is compared.
  *
