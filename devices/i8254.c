@@ -9,6 +9,8 @@
  *
  * Deviations: a count is loaded when it is written, not one clock later; channel 0 pulses its
  * interrupt line at each rising edge instead of following the output, except in mode 0.
+ *
+ * Built with general registers only, for port 61h on the lean path.
  */
 #include "devices/chips.h"
 
@@ -49,9 +51,21 @@ struct i8254 {
 	uint8_t port61; /* bits 0-3 as written */
 };
 
+/* ns * PIT_HZ / NS_PER_SEC; a division of 128 bits would be a library's. */
+static int64_t tick_of(int64_t ns)
+{
+	uint64_t low, high;
+
+	__asm__("mulq %3\n\tdivq %4"
+		: "=&a"(low), "=&d"(high)
+		: "0"((uint64_t)ns), "r"((uint64_t)PIT_HZ), "r"((uint64_t)NS_PER_SEC)
+		: "cc");
+	return (int64_t)low;
+}
+
 static int64_t tick_now(struct i8254 *s)
 {
-	return (int64_t)((__int128)machine_now(s->m) * PIT_HZ / NS_PER_SEC);
+	return tick_of(machine_now(s->m));
 }
 
 /* First nanosecond of a tick. */
@@ -383,13 +397,32 @@ static uint32_t pit_read(void *opaque, uint16_t port, unsigned size)
 }
 
 /* System control port B: gate and speaker of channel 2, refresh toggle, output of channel 2. */
-static uint32_t port61_read(void *opaque, uint16_t port, unsigned size)
+static uint32_t port61(struct i8254 *s, int64_t tick)
 {
-	struct i8254 *s = opaque;
-	int64_t tick = tick_now(s);
 	unsigned refresh = tick / REFRESH_TICKS & 1;
 
 	return s->port61 | refresh << 4 | (unsigned)output(&s->ch[2], tick) << 5;
+}
+
+static uint32_t port61_read(void *opaque, uint16_t port, unsigned size)
+{
+	struct i8254 *s = opaque;
+	uint32_t value = port61(s, tick_now(s));
+
+	machine_clock_sample(s->m);
+	return value;
+}
+
+/* Channel 2 and port 61h are the vCPU thread's own; only a count that waits would change the channel. */
+static bool port61_lean_read(void *opaque, uint16_t port, uint32_t *value)
+{
+	struct i8254 *s = opaque;
+	int64_t ns;
+
+	if (s->ch[2].next_count || !machine_lean_now(s->m, &ns))
+		return false;
+	*value = port61(s, tick_of(ns));
+	return true;
 }
 
 static void port61_write(void *opaque, uint16_t port, unsigned size, uint32_t value)
@@ -432,5 +465,6 @@ struct i8254 *i8254_new(struct machine *m, struct line irq0)
 	s->timer = machine_timer_new(m, edge, s);
 	machine_add_io(m, 0x40, 4, &pit_ops, s);
 	machine_add_io(m, 0x61, 1, &port61_ops, s);
+	machine_add_lean_read(m, 0x61, port61_lean_read);
 	return s->timer ? s : NULL;
 }

@@ -63,6 +63,15 @@ struct clock {
 	struct timer *all; /* freed with the machine, if not before */
 	size_t timers;	   /* how many */
 };
+/* The lean path's view of it (lean_clock.c). */
+struct lean_clock {
+	uint64_t tsc;	/* of the host, when it was last set */
+	int64_t ns;	/* virtual time then */
+	int64_t offset; /* clock.offset then */
+	uint64_t rate;	/* nanoseconds a tick, times 2^32; 0: not known yet */
+	uint64_t from_tsc; /* where the rate is being measured from */
+	int64_t from_ns;
+};
 #define CLOCK_RUNNING INT64_MIN
 #define CLOCK_NEVER   INT64_MAX
 
@@ -137,6 +146,7 @@ struct machine {
 	unsigned io_count;
 
 	struct clock clock;
+	struct lean_clock lean_clock; /* vCPU thread */
 	struct iothread io;
 	struct reset_hook *reset_hooks, **reset_tail;
 	struct mmio_region *mmio;
@@ -204,6 +214,9 @@ void clock_fini(struct machine *);
 /* Run timers that are due (at most a bounded number); returns the next deadline or CLOCK_NEVER.
  * Lock held. */
 int64_t clock_run(struct machine *);
+/* lean_clock.c: after a full read of the clock, and instead of one; false: not now. The latter with general registers only. */
+void machine_clock_sample(struct machine *);
+bool machine_lean_now(const struct machine *, int64_t *ns);
 bool iothread_init(struct machine *);
 void iothread_fini(struct machine *);
 /* A timer now expires earlier, or the watches changed: have the I/O thread look. Lock held. */
