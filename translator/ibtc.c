@@ -60,13 +60,25 @@ void ibtc_destroy(struct tc *tc)
 		close(tc->ibtc_fd);
 }
 
-/* Only chunks that were written to hold anything. */
+enum { WORD_SLOTS = 64 * IBTC_CHUNK };
+
+/*
+ * Empty `n` slots. Only chunks that were written to hold anything; they are cache lines, because a process leaves some hundred entries
+ * scattered over its table, and tables change hands with every fork.
+ */
+static void clear_slots(struct tc *tc, struct ibtc *t, unsigned first, unsigned n)
+{
+	for (unsigned w = first / WORD_SLOTS; w < (first + n) / WORD_SLOTS; w++) {
+		for (uint64_t set = t->chunks[w]; set; set &= set - 1)
+			fill_chunk(tc, t->slot + w * WORD_SLOTS + (unsigned)__builtin_ctzll(set) * IBTC_CHUNK);
+		t->chunks[w] = 0;
+	}
+}
+_Static_assert(PAGE_SIZE % WORD_SLOTS == 0, "a page's slots are whole words of chunks");
+
 static void clear(struct tc *tc, struct ibtc *t)
 {
-	for (unsigned c = 0; c < IBTC_SIZE / IBTC_CHUNK; c++)
-		if (t->chunks[c / 64] >> (c % 64) & 1)
-			fill_chunk(tc, t->slot + c * IBTC_CHUNK);
-	memset(t->chunks, 0, sizeof(t->chunks));
+	clear_slots(tc, t, 0, IBTC_SIZE);
 }
 
 static struct ibtc *victim(struct tc *tc)
@@ -205,9 +217,7 @@ void ibtc_forget_page(struct tc *tc, unsigned space, uint64_t lin_page)
 
 		if (!t->valid || t->space != space)
 			continue;
-		for (unsigned c = first / IBTC_CHUNK; c < (first + PAGE_SIZE) / IBTC_CHUNK; c++)
-			if (t->chunks[c / 64] >> (c % 64) & 1)
-				fill_chunk(tc, t->slot + c * IBTC_CHUNK);
+		clear_slots(tc, t, first, PAGE_SIZE);
 		for (unsigned k = 1; k < 16; k++)
 			t->slot[(first - k) & 0xffff] = (uintptr_t)tc->x.stub_miss;
 	}

@@ -134,7 +134,7 @@ static inline unsigned exit_index(uint32_t id) { return (id - 1) % CCF_EXITS; }
  * One table per (space, mode): 65536 host addresses of indirect entries, indexed by the low 16 bits of the target
  * (MOVZX keeps flags). Entries that hold nothing point at the miss stub.
  */
-enum { IBTC_SIZE = 65536, IBTC_TABLES = 32, IBTC_CHUNK = 512 };
+enum { IBTC_SIZE = 65536, IBTC_TABLES = 32, IBTC_CHUNK = 8 };
 struct ibtc {
 	uintptr_t *slot;  /* IBTC_SIZE entries, mapped lazily */
 	uint32_t mode;
