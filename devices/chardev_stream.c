@@ -132,7 +132,8 @@ unsigned stream_write(struct chardev *cd, const uint8_t *p, unsigned n, bool for
 		taken = n; /* one huge write: after a short one no wake-up would come */
 	if (taken && !reserve(s, taken))
 		return n;
-	memcpy(s->obuf + s->ohead + s->olen, p, taken);
+	if (taken)
+		memcpy(s->obuf + s->ohead + s->olen, p, taken);
 	s->olen += taken;
 	s->refused = s->refused || taken < n;
 	if (s->blocked)

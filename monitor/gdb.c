@@ -96,7 +96,7 @@ static void take_item(struct gdb *g, enum gdb_item item)
 			send_bytes(g, "-", 1);
 		break;
 	case GDB_NACK:
-		if (!g->no_ack)
+		if (!g->no_ack && g->frame_len)
 			send_bytes(g, g->frame, g->frame_len);
 		break;
 	case GDB_INTERRUPT:

@@ -91,7 +91,7 @@ static void follow_size(struct hmp_session *s)
 {
 	struct winsize size;
 	if (s->terminal && !ioctl(STDIN_FILENO, TIOCGWINSZ, &size))
-		line_edit_resize(s->edit, size.ws_col, size.ws_row);
+		line_edit_resize(s->edit, size.ws_col);
 }
 
 /* One line, and what is typed while a live trace that it began is printed. Returns 0, CHANNEL_RESET or CHANNEL_QUIT. */

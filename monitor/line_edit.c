@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 enum { LINE_MAX_BYTES = 4096, HISTORY_LINES = 500, REDRAW_KEY = 0x1e /* ^^ */ };
+enum { PROMPT_MAX = 64, DEFAULT_COLUMNS = 80, COLUMNS_MIN = 8, COLUMNS_MAX = 4096 };
 
 struct line_edit {
 	struct line_edit_ops ops;
@@ -145,6 +146,20 @@ static unsigned char complete(EditLine *el, int key)
 
 /* ---- life ---- */
 
+/*
+ * As tall as the longest line could need (a byte is shown in up to 8 columns): libedit scrolls a line that is higher than the
+ * terminal, and then loses count of its rows and writes behind its screen. False: no such terminal.
+ */
+static bool set_size(const struct line_edit *e, unsigned columns)
+{
+	const struct winsize size = {
+		.ws_col = (unsigned short)columns,
+		.ws_row = (unsigned short)((LINE_MAX_BYTES + PROMPT_MAX) * 8 / columns + 2),
+	};
+
+	return !ioctl(e->slave, TIOCSWINSZ, &size);
+}
+
 static bool open_terminal(struct line_edit *e)
 {
 	char name[64];
@@ -153,7 +168,7 @@ static bool open_terminal(struct line_edit *e)
 	    ptsname_r(e->master, name, sizeof(name)))
 		return false;
 	e->slave = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
-	return e->slave >= 0;
+	return e->slave >= 0 && set_size(e, DEFAULT_COLUMNS);
 }
 
 static bool open_streams(struct line_edit *e)
@@ -229,11 +244,11 @@ void line_edit_free(struct line_edit *e)
 	free(e);
 }
 
-void line_edit_resize(struct line_edit *e, unsigned columns, unsigned rows)
+void line_edit_resize(struct line_edit *e, unsigned columns)
 {
-	struct winsize size = {.ws_col = (unsigned short)columns, .ws_row = (unsigned short)rows}, now;
-	if (!columns || !rows || ioctl(e->slave, TIOCGWINSZ, &now) ||
-	    (now.ws_col == columns && now.ws_row == rows) || ioctl(e->slave, TIOCSWINSZ, &size))
+	struct winsize now;
+	if (columns < COLUMNS_MIN || columns > COLUMNS_MAX || ioctl(e->slave, TIOCGWINSZ, &now) ||
+	    now.ws_col == columns || !set_size(e, columns))
 		return;
 	pthread_mutex_lock(&lock);
 	el_resize(e->el);

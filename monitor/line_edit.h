@@ -23,8 +23,8 @@ enum { LINE_EDIT_REDRAW = -1000 };
 /* `terminal`: as in $TERM. Null when the host has no memory, or no pseudo-terminals. */
 struct line_edit *line_edit_new(const struct line_edit_ops *, void *ctx, const char *terminal);
 void line_edit_free(struct line_edit *);
-/* The size of the peer's window. */
-void line_edit_resize(struct line_edit *, unsigned columns, unsigned rows);
+/* The width of the peer's window; one too narrow or too wide to be true is passed over. */
+void line_edit_resize(struct line_edit *, unsigned columns);
 /*
  * Read one line (without its newline), with history. Null: getc ended it with the value in *why. Valid until the next
  * call.

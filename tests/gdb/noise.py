@@ -5,10 +5,13 @@ import socket
 import sys
 import time
 
-random.seed(20261120)
+random.seed(int(os.environ.get("NOISE_SEED", 20261120)))
 GOOD = [b"g", b"?", b"c", b"s", b"m100000,100", b"vCont;c", b"vCont;s:1;c", b"Z0,c0101000,1", b"Z2,c0120000,4", b"z0,c0101000,1",
         b"qSupported:swbreak+", b"D", b"qRcmd,696e666f20726567697374657273", b"QStartNoAckMode", b"Hg0", b"T1", b"p8",
-        b"qXfer:features:read:target.xml:0,1000", b"qqemu.sstep"]
+        b"qXfer:features:read:target.xml:0,1000", b"qqemu.sstep", b"vCont;rc0100000,c0200000:1", b"vCont;r0,ffffffff"]
+GOOD += [b"qRcmd," + command.hex().encode() for command in (
+    b"break port 0x20-0x3ff", b"break exception all", b"break interrupt all", b"break mode ring", b"break cr 3", b"next", b"next block",
+    b"delete all", b"info breakpoints", b"cont", b"step 3")]
 
 
 def framed(packet):
@@ -77,7 +80,7 @@ def answers():
     return False
 
 
-for visits in range(400):
+for visits in range(int(os.environ.get("NOISE_VISITS", 400))):
     visit()
     time.sleep(0.01)
 ok = answers()

@@ -1,17 +1,23 @@
 #!/usr/bin/env python3
-"""Both parsers with random and mutated input, always the same: the VM must live on and answer.   fuzz.py RINGFENCE"""
+"""Both parsers with random and mutated input, always the same: the VM must live on and answer.   fuzz.py RINGFENCE [SEED [ROUNDS [VMM OPTIONS...]]]"""
 import random
 import socket
+import sys
 import time
 
 from harness import Checks, Vm
 
 check = Checks()
-rng = random.Random(20261120)
+rng = random.Random(int(sys.argv[2]) if sys.argv[2:] else 20261120)
+rounds = int(sys.argv[3]) if sys.argv[3:] else 1
 WORDS = ("help info x xp print p step break watch delete disas gva2gpa log sendkey nmi tc list show why graph verify trace mem tlb "
          "registers windows snapshots callouts pic lapic irq mtree all on off none sort=size limit=3 filter=user ctrl-alt-f1 a-b "
          "/4xw /2i /9999999999xg /c /i $eip $esp $cs $zz 0 -1 0xffffffff 0x100000000 99999999999999999999 1/0 (((( ) ' \" | r w rw "
-         "$eip+4*2 ~0 'a' '").split()
+         "$eip+4*2 ~0 'a' ' next n block stop cont c").split()
+# breakpoints of all kinds, mostly as they should be, so that the guest meets them
+BREAK = ("port 0x20-0x3ff|port 0x3f8 w|port 0-0xffff r|port 5-4|port 99999999999999999999-1|exception all|exception #PF 2|exception 14 4 0|"
+         "exception 0x20|interrupt all|interrupt 0x20|interrupt 2|interrupt 0x80|cr 3|cr 0 8|cr 1|cr 4 0xffffffff|mode|mode ring|"
+         "mode paging vm86 ring|mode x|$eip|0xc0103000|port|cr|exception #").split("|")
 # what would end or disturb the test, or fill the disk
 FORBIDDEN = ("quit", "q", "memsave", "pmemsave")
 
@@ -21,6 +27,11 @@ def hmp_lines():
         words = [rng.choice(WORDS) for _ in range(rng.randrange(1, 6))]
         if words[0] in ("step",):
             words[1:] = ["3"]
+        if rng.random() < 0.2:
+            words = ["break", rng.choice(BREAK)]
+        if rng.random() < 0.2:
+            words = [rng.choice(("cont", "next", "next block", "stop", "step 5", "delete all", "delete 0", "info breakpoints", "info status",
+                                 "nmi", "system_reset"))]
         yield " ".join(words).encode()
     for n in (1, 100, 4000, 4095, 4096, 4097, 20000):
         yield b"p " + b"(" * n
@@ -115,16 +126,26 @@ def rude(vm):
     s.close()
 
 
-vm = Vm(monitors=2, qmps=1)
-check("the guest runs", vm.wait_serial("hello from ring 3"))
-fuzz_hmp(vm)
-check("alive", vm.alive())
-fuzz_qmp(vm)
-check("alive", vm.alive())
-rude(vm)
-check("alive", vm.alive())
-m = vm.monitor()
-check("the monitor answers at last", m.command("info name") == "test\n")
-m.command("cont")
-check("status 0", vm.end() == 0)
+def session(vm):
+    check("the guest runs", vm.wait_serial("hello from ring 3"))
+    fuzz_hmp(vm)
+    check("alive", vm.alive())
+    fuzz_qmp(vm)
+    check("alive", vm.alive())
+    rude(vm)
+    check("alive", vm.alive())
+    m = vm.monitor()
+    check("the monitor answers at last", m.command("info name") == "test\n")
+    m.command("delete all")
+    m.command("cont")
+    m.command("cont")
+    check.matches("the guest can run", "running|debug", m.command("info status"))
+
+
+for _ in range(rounds):
+    vm = Vm(*sys.argv[4:], monitors=2, qmps=1)
+    try:
+        session(vm)
+    finally:
+        check("status 0", vm.end() == 0)
 check.finish()

@@ -190,6 +190,8 @@ def editing(m):
     check.matches("backspace", r"^test$", m.read().decode(errors="replace").replace("\r", ""))
     m.send(b"nfo name\x01i\n")
     check.matches("beginning of line", r"^test$", m.read().decode(errors="replace").replace("\r", ""))
+    m.send(b"x" * 2500 + b"\x01\x05" + b"y" * 1000 + b"\x15info name\n")
+    check.matches("a line higher than any terminal", r"^test$", m.read().decode(errors="replace").replace("\r", ""))
     m.send(b"sendkey ctrl-al\t\t\x15\n")
     check.matches("completion lists", r"ctrl-alt_r", m.read().decode(errors="replace").replace("\r", ""))
 

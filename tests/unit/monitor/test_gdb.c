@@ -475,7 +475,10 @@ static void test_noise(void **state)
 		"P0=ffffffff", "Pa=00070000", "P2f=11000080", "P31=00700000", "P32=30060000", "P33=00080000", "P9=02020000", "Z0,7000,1", "z0,7000,1",
 		"Z1,7004,1", "Z2,8000,4", "Z3,8000,4", "Z4,8000,4", "z2,8000,4", "c", "s", "c7000", "C05", "S05;7000",
 		"vCont;s:1;c", "vCont;r7000,7010:1", "vCont;t", "D;1", "Hg0", "T1", "qXfer:features:read:target.xml:0,200", "qfThreadInfo",
-		"qRcmd,68656c70", "Qqemu.sstep=0x7", "qqemu.sstepbits", "QStartNoAckMode", "P10=00000000000000ff3f00",
+		"qRcmd,68656c70", "qRcmd,627265616b20706f727420302d30786666666620", /* break port 0-0xffff */
+		"qRcmd,627265616b20657863657074696f6e20616c6c", "qRcmd,6e657874", "qRcmd,6e65787420626c6f636b", /* exception all, next, block */
+		"qRcmd,64656c65746520616c6c", /* delete all */
+		"Qqemu.sstep=0x7", "qqemu.sstepbits", "QStartNoAckMode", "P10=00000000000000ff3f00",
 	};
 	char packet[128];
 	unsigned useful = 0;
@@ -492,8 +495,11 @@ static void test_noise(void **state)
 		check_frame();
 		useful += g->frame_len > 4 && g->frame[1] != 'E';
 		g->frame_len = 0;
-		for (unsigned k = 0; k < 4 && vm_state(vm) == VM_RUNNING && !vm->cpu.shutdown; k++)
-			cpu_step(&vm->cpu);
+		if (vm_state(vm) == VM_RUNNING && !vm->cpu.shutdown) {
+			for (unsigned k = 0; k < 4; k++)
+				cpu_step(&vm->cpu);
+			run_control_work(vm);
+		}
 		if (vm->cpu.shutdown) {
 			cpu_reset(&vm->cpu);
 			mmu_paging_changed(vm->mmu, true, true);
