@@ -220,7 +220,7 @@ static void mappings(struct crash *k)
 
 const struct crash_part crash_parts[] = {
 	{NULL, tidy, 0},
-	{"what happened", what_happened, 60},
+	{"what happened", what_happened, 200}, /* a difference found by lockstep has both sides of a block */
 	{"the guest's processor", guest_processor, 8},
 	{"the host's registers", host_registers, 0},
 	{"blocks, in bytes", blocks_raw, 0},

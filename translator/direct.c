@@ -373,6 +373,7 @@ static void lost(struct direct *d, struct host_world *h, bool ran)
 			(unsigned)tc->cpu->rip);
 	d->warned |= ran;
 	tc->stats.world_deaths++;
+	history_note(tc->history, HISTORY_WORLD_LOST, (uint32_t)tc->cpu->rip, tc->mode, h->space);
 	if (++tc->direct_gear[h->space].deaths >= DEATHS_MAX)
 		tc->direct_gear[h->space].banned = true;
 	discard(d, h);

@@ -31,7 +31,7 @@ bool direct_gear(const struct tc *tc, unsigned space)
 {
 	const struct direct_gear *g = &tc->direct_gear[space];
 
-	if (!tc->direct || tc->breakpoints || g->banned)
+	if (!tc->direct || tc->breakpoints || tc->unchained || g->banned)
 		return false;
 	return tc->config.direct == TC_DIRECT_ON || (g->on && g->now && has_window(tc, space));
 }
@@ -106,6 +106,7 @@ static void propose(struct tc *tc, unsigned space)
 		return;
 	*g = (struct direct_gear){.on = true, .deaths = g->deaths, .patience = g->patience, .demoted = g->demoted};
 	tc->stats.direct_promotions++;
+	history_note(tc->history, HISTORY_GEAR, (uint32_t)(g - tc->direct_gear), MODE_USER, 2);
 }
 
 void direct_tick(struct tc *tc, unsigned space)
@@ -134,6 +135,7 @@ void direct_demote(struct tc *tc, unsigned space, enum demotion why)
 	if (g->patience < MAX_PATIENCE)
 		g->patience++;
 	tc->stats.direct_demotions++;
+	history_note(tc->history, HISTORY_GEAR, space, MODE_USER, 1);
 	if (why == DEMOTED_SHORT)
 		tc->stats.direct_demotions_short++;
 }

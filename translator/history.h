@@ -27,6 +27,7 @@
 	X(MISS, "miss", false, "indirect look-up missed")                                          \
 	X(CALLOUT, "callout", false, "done in C for translated code; arg: next address, lean operation + 1 above") \
 	X(HIDDEN, "hidden", false, "hidden fault: window filled; arg: linear address")             \
+	X(REFILL, "refill", false, "a look-up missed: software TLB filled; arg: linear address")   \
 	X(FAULT, "fault", false, "exception for the guest; arg: vector, error code above")         \
 	X(INTERRUPT, "interrupt", false, "external interrupt or NMI; arg: vector")                 \
 	X(WORLD_ENTER, "world-enter", false, "user code is run directly; arg: space")              \

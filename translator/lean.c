@@ -104,5 +104,6 @@ uint64_t lean_refill(struct tcx *x)
 	    !mmu_lean_refill(tc->mmu, tc->mode & MODE_USER, LEAN_ACCESS_WRITE(x->op), gva(x->arg)))
 		return LEAN_NO;
 	tc->stats.refills++;
+	history_note(tc->history, HISTORY_REFILL, (uint32_t)tc->cpu->rip, tc->mode, x->arg);
 	return x->target;
 }

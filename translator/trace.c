@@ -151,6 +151,7 @@ void trace_print(const struct history *h, const struct history_event *e, FILE *f
 	case HISTORY_CHAIN:
 	case HISTORY_EXIT: fprintf(f, "from %08x", (uint32_t)e->arg); break;
 	case HISTORY_MISS: fputs("not in the table of branches", f); break;
+	case HISTORY_REFILL: fprintf(f, "look-up filled at %08x", (uint32_t)e->arg); break;
 	case HISTORY_HIDDEN: fprintf(f, "window filled at %08x", (uint32_t)e->arg); break;
 	case HISTORY_INTERRUPT: fprintf(f, "vector %02x", (uint32_t)e->arg); break;
 	case HISTORY_WORLD_ENTER:
@@ -229,7 +230,7 @@ static const char *parse_word(const char *word, size_t len, struct trace_filter 
 	}
 	if (parse_kinds(word, len, &t->kinds))
 		return NULL;
-	return "events: translate, revive, move, invalidate, evict, form, gear, chain, exit, miss, callout, hidden, fault, "
+	return "events: translate, revive, move, invalidate, evict, form, gear, chain, exit, miss, callout, hidden, refill, fault, "
 	       "interrupt, world-enter, world-leave, world-map, world-lost; filters: addr=, mode=, limit=, or how many";
 }
 

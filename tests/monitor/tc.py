@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """The views of the translation cache.   tc.py RINGFENCE"""
+import random
 import re
 import time
 
@@ -73,7 +74,7 @@ def graphs(m, addresses):
 
 def traces(m):
     check.matches("default events", r"^recorded: translate revive move invalidate evict form gear world-lost$", m.command("tc trace off"))
-    check.matches("on", r"^recorded: .*chain exit .*hidden fault interrupt .*world-lost$", m.command("tc trace on"))
+    check.matches("on", r"^recorded: .*chain exit .*hidden refill fault interrupt .*world-lost$", m.command("tc trace on"))
     m.command("cont")
     time.sleep(0.3)
     m.command("stop")
@@ -164,6 +165,45 @@ def live(vm, m):
     return m
 
 
+def noise(vm, m):
+    """Random arguments, mostly nearly right."""
+    rng = random.Random(5)
+    words = ("live live live show on off stop chain,miss callout,fault exit, refill hidden addr=0..5 addr=0xc0100000+0x1000 addr=9-5 addr= "
+             "addr=0xffffffffffffffffff mode=user mode=kernel mode= limit=3 limit=0 limit=99999999999999999999 7 -1 , = ''").split()
+    m.command("cont")
+    for _ in range(300):
+        line = " ".join(rng.choice(words) for _ in range(rng.randrange(1, 5)))
+        # the second line ends what is live, and is a command of its own otherwise
+        m.send(f"tc trace {line}\ninfo name\n".encode())
+        m.read(b"\ntest\r\n")
+    check.matches("none is left", r"^0 live traces stopped$", m.command("tc trace stop"))
+    m.command("tc trace off")
+    m.command("stop")
+
+
+def worlds():
+    """User code that runs directly."""
+    vm = Vm("-accel", "dbt,direct=on")
+    check("the guest runs directly", vm.wait_serial("hello from ring 3"))
+    if "runs translated" in open(vm.path("stderr")).read():
+        vm.end()
+        return  # the host does not let worlds be
+    m = vm.monitor()
+    text = m.command("tc trace live world-enter,world-leave,world-map,interrupt limit=300")
+    check("worlds are entered and left", {"world-enter", "world-leave"} <= {kind for kind, _ in lines_of(text)}, text[:500])
+    check.matches("entered where", r"world-enter +00[0-9a-f]{6}  space \d+$", text)
+    check.matches("left for a reason", r"world-leave +00[0-9a-f]{6}  (kicked|page fault at [0-9a-f]{8}|trap \d+ \(signal \d+\))$", text)
+    kinds = [kind for kind, _ in lines_of(text) if kind in ("world-enter", "world-leave")]
+    check("one after the other", all(a != b for a, b in zip(kinds, kinds[1:])), kinds)
+    # every block: none by a world
+    m.command("log nochain")
+    text = m.command("tc trace live world-enter,interrupt limit=20")
+    check("not while each block is looked at", {kind for kind, _ in lines_of(text)} == {"interrupt"}, text)
+    m.command("log none")
+    check("ends well", vm.end() == 0)
+
+
+worlds()
 vm = Vm(monitors=2, qmps=1)
 check("the guest runs", vm.wait_serial("hello from ring 3"))
 m = vm.monitor()
@@ -183,6 +223,7 @@ check.matches("verify what", r"nothing more", m.command("tc verify x"))
 traces(m)
 filters(m)
 m = live(vm, m)
+noise(vm, m)
 check.matches("verify again", r"^\d+ CCFs verified, 0 bad$", m.command("tc verify"))
 check.matches("no such view", r"unknown view 'foo'", m.command("tc foo"))
 check.matches("no view", r"parameter is missing", m.command("tc"))
