@@ -14,12 +14,6 @@ uint64_t code_hash(const void *p, size_t n)
 	return XXH3_64bits(p, n);
 }
 
-/* One to one for the addresses of a mode. */
-static uint32_t tag_of(uint32_t lin, uint32_t mode)
-{
-	return lin ^ mode * 0x9e3779b1u;
-}
-
 /* Those of a page are neighbours, so that code met for the first time does not miss the cache once for each block. */
 static ccf_id *bucket(struct tc *tc, uint32_t tag)
 {
@@ -60,16 +54,17 @@ ccf_id ccf_alloc(struct tc *tc)
 	else
 		id = tc->ccf_top++;
 	memset(ccf_of(tc, id), 0, sizeof(struct ccf));
-	tc->link[id] = (struct ccf_link){0, 0};
+	tc->link[id] = (struct ccf_link){0};
 	return id;
 }
 
 static void hash(struct tc *tc, ccf_id id)
 {
 	const struct ccf *c = ccf_of(tc, id);
-	uint32_t tag = tag_of(c->lin, c->mode);
+	uint32_t tag = ccf_tag(c->lin, c->mode);
 
-	tc->link[id] = (struct ccf_link){tag, *bucket(tc, tag)};
+	tc->link[id].tag = tag;
+	tc->link[id].next = *bucket(tc, tag);
 	*bucket(tc, tag) = id;
 }
 
@@ -117,7 +112,7 @@ static bool same_second_page(struct tc *tc, const struct ccf *c)
 
 ccf_id ccf_find(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa)
 {
-	for (ccf_id id = first_tagged(tc, tag_of(lin, mode)); id; id = next_tagged(tc, id)) {
+	for (ccf_id id = first_tagged(tc, ccf_tag(lin, mode)); id; id = next_tagged(tc, id)) {
 		const struct ccf *c = ccf_of(tc, id);
 
 		if (is_live_at(c, lin, mode, gpa) && (!(c->flags & CCF_CROSSING) || same_second_page(tc, c)))
@@ -128,7 +123,7 @@ ccf_id ccf_find(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa)
 
 ccf_id ccf_find_whole(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa)
 {
-	for (ccf_id id = first_tagged(tc, tag_of(lin, mode)); id; id = next_tagged(tc, id)) {
+	for (ccf_id id = first_tagged(tc, ccf_tag(lin, mode)); id; id = next_tagged(tc, id)) {
 		const struct ccf *c = ccf_of(tc, id);
 
 		if (is_live_at(c, lin, mode, gpa) && !(c->flags & CCF_CROSSING))
@@ -171,7 +166,7 @@ static void retire(struct tc *tc, ccf_id id)
 		bury(tc, id);
 		return;
 	}
-	for (ccf_id i = first_tagged(tc, tag_of(c->lin, c->mode)); i; i = next_tagged(tc, i)) {
+	for (ccf_id i = first_tagged(tc, ccf_tag(c->lin, c->mode)); i; i = next_tagged(tc, i)) {
 		const struct ccf *d = ccf_of(tc, i);
 
 		if (d->lin == c->lin && d->mode == c->mode && d->state == CCF_DORMANT) {
@@ -233,7 +228,7 @@ bool ccf_unchanged(struct tc *tc, const struct ccf *c)
 
 ccf_id ccf_revive(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa_)
 {
-	for (ccf_id id = first_tagged(tc, tag_of(lin, mode)); id; id = next_tagged(tc, id)) {
+	for (ccf_id id = first_tagged(tc, ccf_tag(lin, mode)); id; id = next_tagged(tc, id)) {
 		struct ccf *c = ccf_of(tc, id);
 
 		if (c->lin != lin || c->mode != mode || c->state != CCF_DORMANT ||

@@ -96,9 +96,10 @@ struct ccf {
 	uint8_t counting;  /* bytes at `host` that count the entry (counts.h); 0: it is not counted */
 	uint8_t fields;    /* places in the code that depend on its linear address (move.h) */
 	uint8_t pad;
-	ccf_id page_next[2], page_prev[2]; /* same gfn as gpa / gpa2 */
+	ccf_id into_next, into_prev; /* of those that span into the same page, gpa2 */
 	uint32_t map;      /* offset in the TC of its struct ccf_insn array, behind the code; then come the fields */
 	uint32_t incoming; /* first exit id chained to this CCF; 0: none */
+	uint32_t pad2[2];
 	/* a cache line up to here: what finding, moving and dropping look at */
 	struct ccf_exit exit[CCF_EXITS];
 	uint64_t hash;     /* of the source bytes */
@@ -106,12 +107,13 @@ struct ccf {
 _Static_assert(offsetof(struct ccf, exit) == 64, "see above");
 
 /*
- * A CCF's place in the table by (lin, mode). Apart from struct ccf, so that walking a bucket touches eight bytes of each and not
- * a cache line.
+ * A CCF's place in the table by (lin, mode), and in the list of those that begin on the same guest-physical page (smc.c). Apart from
+ * struct ccf, so that walking either touches a few bytes of each and not a cache line.
  */
 struct ccf_link {
-	uint32_t tag; /* of (lin, mode); chooses the bucket */
+	uint32_t tag; /* of (lin, mode): ccf_tag */
 	ccf_id next;
+	ccf_id page_next, page_prev;
 };
 
 enum {
@@ -173,7 +175,8 @@ struct tcx {
 
 struct code_page {
 	uint64_t gfn;
-	ccf_id first;      /* live CCFs that overlap the page */
+	ccf_id first;      /* live CCFs that begin on the page */
+	ccf_id into;       /* live CCFs that span into it from another */
 	uint16_t writes;   /* writes since the last drop that hit no CCF */
 	uint16_t thrash;   /* how often everything was dropped for such writes */
 	uint16_t clean;    /* self-checks in a row that found nothing */
@@ -304,6 +307,11 @@ ccf_id cache_owner(const struct tc *, uintptr_t host); /* async-signal-safe; 0: 
 void cache_flush(struct tc *);
 
 /* ---- ccf.c ---- */
+/* One to one for the addresses of a mode; addresses of one page differ in the low bits only. */
+static inline uint32_t ccf_tag(uint32_t lin, uint32_t mode)
+{
+	return lin ^ mode * 0x9e3779b1u;
+}
 ccf_id ccf_alloc(struct tc *);
 void ccf_insert(struct tc *, ccf_id);
 /* Give it another linear address; its code is the caller's business. */
@@ -355,9 +363,7 @@ void smc_destroy(struct tc *);
 void smc_add(struct tc *, ccf_id);
 void smc_remove(struct tc *, ccf_id);
 bool smc_page_selfchecks(struct tc *, uint64_t gpa);
-/* The CCFs of a page, those that span into it included. */
 struct code_page *smc_page(struct tc *, uint64_t gfn);
-ccf_id smc_next(struct tc *, ccf_id, uint64_t gfn);
 bool smc_selfchecked(struct tc *, ccf_id, bool unchanged);
 void smc_clear(struct tc *);
 void smc_code_unmapped(void *ctx, unsigned space, uint64_t first, uint64_t last);

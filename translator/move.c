@@ -11,24 +11,30 @@ enum { PATIENCE = 1024 };
 
 struct move {
 	struct tc *tc;
-	uint64_t gfn;
 	uint32_t from, to; /* linear pages */
 	uint32_t lin, mode; /* what is wanted */
 	bool shared;        /* there are CCFs at the new address already */
 };
 
-static uint32_t page_of(const struct ccf *c)
+/* Where it is, if it is of the mode that is wanted: known without looking at the record. */
+static uint32_t place_of(const struct move *m, ccf_id id)
 {
-	return c->lin >> PAGE_SHIFT;
+	return m->tc->link[id].tag ^ ccf_tag(0, m->mode);
 }
 
-/* May it be moved at all? Other modes follow when code of theirs is wanted. */
-static bool concerns(const struct move *m, const struct ccf *c)
+/* Other modes follow when code of theirs is wanted. */
+static bool moves(const struct move *m, ccf_id id)
 {
-	return c->mode == m->mode && c->gpa >> PAGE_SHIFT == m->gfn;
+	return place_of(m, id) >> PAGE_SHIFT == m->from && ccf_of(m->tc, id)->mode == m->mode;
 }
 
-/* The code is what has not been looked at for long: have it come while the list is walked. */
+/* May what is there be taken away? */
+static bool idle(const struct move *m, ccf_id id)
+{
+	return ccf_of(m->tc, id)->mode == m->mode && !mmu_code_in_use(m->tc->mmu, place_of(m, id) >> PAGE_SHIFT);
+}
+
+/* The code is what has not been looked at for long: have it come while the others are looked at. */
 static void prefetch_code(struct tc *tc, const struct ccf *c)
 {
 	const uint8_t *code = tc->rw + c->host - c->entry;
@@ -45,27 +51,23 @@ static void prefetch_code(struct tc *tc, const struct ccf *c)
 static bool find_source(struct move *m, ccf_id first)
 {
 	uint32_t known = m->to;
-	bool found = false, best = false, idle = false;
+	bool found = false, best = false, gone = false;
 	unsigned n = 0;
 
-	for (ccf_id id = first; id && n < PATIENCE; id = smc_next(m->tc, id, m->gfn), n++) {
-		const struct ccf *c = ccf_of(m->tc, id);
-		bool wanted = ((c->lin ^ m->lin) & PAGE_MASK) == 0;
+	for (ccf_id id = first; id && n < PATIENCE; id = m->tc->link[id].page_next, n++) {
+		uint32_t at = place_of(m, id), page = at >> PAGE_SHIFT;
+		bool wanted = ((at ^ m->lin) & PAGE_MASK) == 0;
 
-		if (!concerns(m, c))
+		m->shared |= page == m->to;
+		if (best || (found && !wanted) || page == m->to)
 			continue;
-		m->shared |= page_of(c) == m->to;
-		if (found && page_of(c) == m->from)
-			prefetch_code(m->tc, c);
-		if (best || (found && !wanted) || page_of(c) == m->to)
-			continue;
-		if (page_of(c) != known) {
-			known = page_of(c);
-			idle = !mmu_code_in_use(m->tc->mmu, known);
+		if (page != known) {
+			known = page;
+			gone = idle(m, id);
 		}
-		if (!idle)
+		if (!gone)
 			continue;
-		m->from = known;
+		m->from = page;
 		found = true;
 		best = wanted;
 	}
@@ -89,7 +91,7 @@ static bool movable(const struct move *m, const struct ccf *c)
 	return true;
 }
 
-/* Before anything is moved, so that links lead only from what moves to what moves. */
+/* Before anything is moved, so that links lead only from what moves to what moves. What stays on the list is moved right after. */
 static void drop_unmovable(struct move *m, ccf_id first)
 {
 	ccf_id next;
@@ -97,8 +99,11 @@ static void drop_unmovable(struct move *m, ccf_id first)
 	for (ccf_id id = first; id; id = next) {
 		struct ccf *c = ccf_of(m->tc, id);
 
-		next = smc_next(m->tc, id, m->gfn);
-		if (!concerns(m, c) || page_of(c) != m->from || movable(m, c))
+		next = m->tc->link[id].page_next;
+		if (!moves(m, id))
+			continue;
+		prefetch_code(m->tc, c);
+		if (movable(m, c))
 			continue;
 		c->flags |= CCF_STALE;
 		ccf_drop(m->tc, id);
@@ -176,8 +181,8 @@ static void move_all(struct move *m, ccf_id first)
 	for (ccf_id id = first; id; id = next) {
 		const struct ccf *c = ccf_of(m->tc, id);
 
-		next = smc_next(m->tc, id, m->gfn);
-		if (!concerns(m, c) || page_of(c) != m->from)
+		next = m->tc->link[id].page_next;
+		if (!moves(m, id))
 			continue;
 		move_one(m, id);
 		if (right(m->tc, id) && !(c->flags & CCF_CROSSING))
@@ -187,8 +192,8 @@ static void move_all(struct move *m, ccf_id first)
 
 bool move_page(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa_)
 {
-	struct move m = {.tc = tc, .gfn = gpa_ >> PAGE_SHIFT, .to = lin >> PAGE_SHIFT, .mode = mode, .lin = lin};
-	struct code_page *p = smc_page(tc, m.gfn);
+	struct move m = {.tc = tc, .to = lin >> PAGE_SHIFT, .mode = mode, .lin = lin};
+	struct code_page *p = smc_page(tc, gpa_ >> PAGE_SHIFT);
 
 	/* units end before breakpoints, elsewhere than at the new address */
 	if (!(mode & MODE_USER) || !p || (p->moved_to == m.to + 1 && p->moved_mode == mode) || tc->breakpoints ||

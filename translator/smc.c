@@ -59,23 +59,32 @@ static struct code_page *page_make(struct tc *tc, uint64_t gfn)
 	return p;
 }
 
+/* Of the two pages that a CCF may lie in; ~0: there is no second one. */
 static uint64_t page_gpa(const struct ccf *c, unsigned which)
 {
-	return which ? c->gpa2 : c->gpa;
+	if (!which)
+		return c->gpa;
+	return c->gpa2 >> PAGE_SHIFT == c->gpa >> PAGE_SHIFT ? ~0ull : c->gpa2;
 }
 
-static ccf_id *next_on_page(struct tc *tc, ccf_id id, uint64_t gfn)
+static void begin_on(struct tc *tc, struct code_page *p, ccf_id id)
+{
+	tc->link[id].page_next = p->first;
+	tc->link[id].page_prev = 0;
+	if (p->first)
+		tc->link[p->first].page_prev = id;
+	p->first = id;
+}
+
+static void span_into(struct tc *tc, struct code_page *p, ccf_id id)
 {
 	struct ccf *c = ccf_of(tc, id);
 
-	return &c->page_next[c->gpa >> PAGE_SHIFT == gfn ? 0 : 1];
-}
-
-static ccf_id *prev_on_page(struct tc *tc, ccf_id id, uint64_t gfn)
-{
-	struct ccf *c = ccf_of(tc, id);
-
-	return &c->page_prev[c->gpa >> PAGE_SHIFT == gfn ? 0 : 1];
+	c->into_next = p->into;
+	c->into_prev = 0;
+	if (p->into)
+		ccf_of(tc, p->into)->into_prev = id;
+	p->into = id;
 }
 
 void smc_add(struct tc *tc, ccf_id id)
@@ -84,47 +93,52 @@ void smc_add(struct tc *tc, ccf_id id)
 
 	direct_code_added(tc, c->gpa);
 	for (unsigned k = 0; k < 2; k++) {
-		uint64_t at = page_gpa(c, k), gfn = at >> PAGE_SHIFT;
+		uint64_t at = page_gpa(c, k);
 		struct code_page *p;
 
-		if (at == ~0ull || (k && gfn == c->gpa >> PAGE_SHIFT))
+		if (at == ~0ull)
 			continue;
-		p = page_make(tc, gfn);
-		c->page_next[k] = p->first;
-		c->page_prev[k] = 0;
-		if (p->first)
-			*prev_on_page(tc, p->first, gfn) = id;
-		p->first = id;
+		p = page_make(tc, at >> PAGE_SHIFT);
+		(k ? span_into : begin_on)(tc, p, id);
 		if (!(c->flags & CCF_SELFCHECK))
-			physmap_mark_code(tc->pm, gpa(gfn << PAGE_SHIFT));
+			physmap_mark_code(tc->pm, gpa(at & ~(uint64_t)PAGE_MASK));
 	}
+}
+
+static void begin_no_more(struct tc *tc, struct code_page *p, ccf_id id)
+{
+	const struct ccf_link *l = &tc->link[id];
+
+	*(l->page_prev ? &tc->link[l->page_prev].page_next : &p->first) = l->page_next;
+	if (l->page_next)
+		tc->link[l->page_next].page_prev = l->page_prev;
+}
+
+static void span_no_more(struct tc *tc, struct code_page *p, ccf_id id)
+{
+	const struct ccf *c = ccf_of(tc, id);
+
+	*(c->into_prev ? &ccf_of(tc, c->into_prev)->into_next : &p->into) = c->into_next;
+	if (c->into_next)
+		ccf_of(tc, c->into_next)->into_prev = c->into_prev;
 }
 
 void smc_remove(struct tc *tc, ccf_id id)
 {
-	struct ccf *c = ccf_of(tc, id);
+	const struct ccf *c = ccf_of(tc, id);
 
 	for (unsigned k = 0; k < 2; k++) {
-		uint64_t at = page_gpa(c, k), gfn = at >> PAGE_SHIFT;
-		struct code_page *p = at == ~0ull ? NULL : page_find(tc, gfn);
-		ccf_id prev = c->page_prev[k], next = c->page_next[k];
+		uint64_t at = page_gpa(c, k);
+		struct code_page *p = at == ~0ull ? NULL : page_find(tc, at >> PAGE_SHIFT);
 
-		if (!p || (k && gfn == c->gpa >> PAGE_SHIFT))
-			continue;
-		*(prev ? next_on_page(tc, prev, gfn) : &p->first) = next;
-		if (next)
-			*prev_on_page(tc, next, gfn) = prev;
+		if (p)
+			(k ? span_no_more : begin_no_more)(tc, p, id);
 	}
 }
 
 struct code_page *smc_page(struct tc *tc, uint64_t gfn)
 {
 	return page_find(tc, gfn);
-}
-
-ccf_id smc_next(struct tc *tc, ccf_id id, uint64_t gfn)
-{
-	return *next_on_page(tc, id, gfn);
 }
 
 bool smc_page_selfchecks(struct tc *tc, uint64_t gpa_)
@@ -152,17 +166,26 @@ static bool overlaps(const struct ccf *c, uint64_t gfn, uint64_t start, uint64_t
 	return start < last && first < end;
 }
 
+static bool drop_if_overlapping(struct tc *tc, ccf_id id, uint64_t gfn, uint64_t start, uint64_t end)
+{
+	if (!overlaps(ccf_of(tc, id), gfn, start, end))
+		return false;
+	ccf_drop(tc, id);
+	return true;
+}
+
 static unsigned drop_on_page(struct tc *tc, struct code_page *p, uint64_t start, uint64_t end)
 {
 	unsigned dropped = 0;
 	ccf_id next;
 
 	for (ccf_id id = p->first; id; id = next) {
-		next = *next_on_page(tc, id, p->gfn);
-		if (!overlaps(ccf_of(tc, id), p->gfn, start, end))
-			continue;
-		ccf_drop(tc, id);
-		dropped++;
+		next = tc->link[id].page_next;
+		dropped += drop_if_overlapping(tc, id, p->gfn, start, end);
+	}
+	for (ccf_id id = p->into; id; id = next) {
+		next = ccf_of(tc, id)->into_next;
+		dropped += drop_if_overlapping(tc, id, p->gfn, start, end);
 	}
 	return dropped;
 }
@@ -198,7 +221,9 @@ bool smc_selfchecked(struct tc *tc, ccf_id id, bool unchanged)
 	p->clean = unchanged ? p->clean + 1 : 0;
 	if (p->clean < CLEAN_LIMIT)
 		return false;
-	for (ccf_id i = p->first; i; i = *next_on_page(tc, i, p->gfn))
+	for (ccf_id i = p->first; i; i = tc->link[i].page_next)
+		ccf_of(tc, i)->flags |= CCF_STALE;
+	for (ccf_id i = p->into; i; i = ccf_of(tc, i)->into_next)
 		ccf_of(tc, i)->flags |= CCF_STALE;
 	drop_on_page(tc, p, p->gfn << PAGE_SHIFT, (p->gfn + 1) << PAGE_SHIFT);
 	p->selfcheck = false;
@@ -217,7 +242,7 @@ static void written(void *ctx, gpa_t at, unsigned len)
 	tc->history->write = at.v;
 	if (p && !drop_on_page(tc, p, at.v, at.v + len) && ++p->writes >= NEAR_MISSES)
 		give_up_page(tc, p);
-	if (!p || !p->first)
+	if (!p || (!p->first && !p->into))
 		physmap_unmark_code(tc->pm, at);
 	tc->history->write = ~0ull;
 }
@@ -307,14 +332,10 @@ unsigned smc_starts(struct tc *tc, uint64_t gfn, uint16_t *starts, unsigned max,
 	unsigned n = 0;
 
 	*tail = 0;
-	for (ccf_id id = p ? p->first : 0; id; id = *next_on_page(tc, id, gfn)) {
-		const struct ccf *c = ccf_of(tc, id);
-
-		if (c->gpa >> PAGE_SHIFT != gfn)
-			*tail = c->guest_len - (PAGE_SIZE - (unsigned)(c->gpa & PAGE_MASK));
-		else if (n < max)
-			starts[n++] = (uint16_t)(c->gpa & PAGE_MASK);
-	}
+	for (ccf_id id = p ? p->first : 0; id && n < max; id = tc->link[id].page_next)
+		starts[n++] = (uint16_t)(ccf_of(tc, id)->gpa & PAGE_MASK);
+	for (ccf_id id = p ? p->into : 0; id; id = ccf_of(tc, id)->into_next)
+		*tail = ccf_of(tc, id)->guest_len - (PAGE_SIZE - (unsigned)(ccf_of(tc, id)->gpa & PAGE_MASK));
 	return n;
 }
 
@@ -324,8 +345,8 @@ void smc_drop_mode(struct tc *tc, uint64_t gfn, uint32_t mode_bit)
 	ccf_id next;
 
 	for (ccf_id id = p ? p->first : 0; id; id = next) {
-		next = *next_on_page(tc, id, gfn);
-		if (ccf_of(tc, id)->mode & mode_bit && ccf_of(tc, id)->gpa >> PAGE_SHIFT == gfn)
+		next = tc->link[id].page_next;
+		if (ccf_of(tc, id)->mode & mode_bit)
 			ccf_drop(tc, id);
 	}
 }
