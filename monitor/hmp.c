@@ -104,6 +104,8 @@ void hmp_help(struct hmp *h)
 	const struct tc_view *view;
 	for (unsigned i = 0; c->run == hmp_tc && (view = tc_view_nth(i)); i++)
 		fprintf(h->out, "tc %s %s -- %s\n", view->name, view->params, view->help);
+	if (c->run == hmp_tc)
+		fprintf(h->out, "tc %s %s -- %s\n", hmp_report_name, hmp_report_params, hmp_report_help);
 }
 
 static void run_line(struct hmp *h)
@@ -120,28 +122,61 @@ static void run_line(struct hmp *h)
 	h->command->run(h);
 }
 
-void hmp_execute(struct vm *vm, const char *line, void (*print)(void *, const char *), void *ctx)
+/* What is printed to `out` goes to print(ctx) at once when `out` is closed. */
+struct output {
+	FILE *out;
+	char *text;
+	size_t size;
+	void (*print)(void *, const char *);
+	void *ctx;
+};
+
+static bool open_output(struct output *o)
 {
-	hmp_execute_session(vm, line, print, ctx, NULL);
+	o->out = open_memstream(&o->text, &o->size);
+	if (!o->out)
+		o->print(o->ctx, "out of memory\n");
+	return o->out;
+}
+
+static void close_output(struct output *o)
+{
+	bool ok = !fclose(o->out);
+	if (ok && o->size)
+		o->print(o->ctx, o->text);
+	else if (!ok)
+		o->print(o->ctx, "out of memory\n");
+	free(o->text);
 }
 
 void hmp_execute_session(struct vm *vm, const char *line, void (*print)(void *, const char *), void *ctx,
-			 struct tc_trace **live)
+			 struct tc_trace **live, struct hmp_rest *rest)
 {
-	char *text = NULL;
-	size_t size = 0;
-	struct hmp h = {.vm = vm, .args = line, .out = open_memstream(&text, &size), .live = live};
-	if (!h.out) {
-		print(ctx, "out of memory\n");
+	struct output o = {.print = print, .ctx = ctx};
+	*rest = (struct hmp_rest){0};
+	if (!open_output(&o))
 		return;
-	}
+	struct hmp h = {.vm = vm, .args = line, .out = o.out, .live = live, .rest = rest};
 	run_line(&h);
-	bool ok = !fclose(h.out);
-	if (ok && size)
-		print(ctx, text);
-	else if (!ok)
-		print(ctx, "out of memory\n");
-	free(text);
+	close_output(&o);
+}
+
+void hmp_finish(struct hmp_rest *rest, void (*print)(void *, const char *), void *ctx)
+{
+	struct output o = {.print = print, .ctx = ctx};
+	if (!rest->fn)
+		return;
+	bool open = open_output(&o);
+	rest->fn(rest->ctx, open ? o.out : NULL);
+	if (open)
+		close_output(&o);
+}
+
+void hmp_execute(struct vm *vm, const char *line, void (*print)(void *, const char *), void *ctx)
+{
+	struct hmp_rest rest;
+	hmp_execute_session(vm, line, print, ctx, NULL, &rest);
+	hmp_finish(&rest, print, ctx);
 }
 
 /* ---- completion ---- */
@@ -169,7 +204,9 @@ static const char *register_name(unsigned n)
 
 static const char *view_name(unsigned n)
 {
-	return tc_view_nth(n) ? tc_view_nth(n)->name : NULL;
+	if (tc_view_nth(n))
+		return tc_view_nth(n)->name;
+	return !n || tc_view_nth(n - 1) ? hmp_report_name : NULL;
 }
 
 typedef const char *word_fn(unsigned n);

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 struct vm;
 
@@ -20,10 +21,18 @@ struct vm;
  */
 void hmp_execute(struct vm *, const char *line, void (*print)(void *, const char *), void *ctx);
 
-/* The same for a session that can go on printing: *live is what it shall print now (hmp_live.h), or null. */
+/*
+ * The same for a session, which can go on when the vCPU's part is done: *live is what it shall print now (hmp_live.h), or null; what
+ * is left in *rest it does by hmp_finish, on any thread, while the guest runs: writing files. hmp_finish must be called.
+ */
+struct hmp_rest {
+	void (*fn)(void *ctx, FILE *out); /* null: nothing is left; `out` may be null */
+	void *ctx;
+};
 struct tc_trace;
 void hmp_execute_session(struct vm *, const char *line, void (*print)(void *, const char *), void *ctx,
-			 struct tc_trace **live);
+			 struct tc_trace **live, struct hmp_rest *);
+void hmp_finish(struct hmp_rest *, void (*print)(void *, const char *), void *ctx);
 
 /* One line for people: where and why the guest stands still. vCPU thread. */
 void hmp_print_stop(struct vm *, void (*print)(void *, const char *), void *ctx);

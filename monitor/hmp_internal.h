@@ -21,6 +21,7 @@ struct hmp {
 	const struct hmp_command *command;
 	bool info; /* the command is one of `info` */
 	struct tc_trace **live; /* where a session takes a live trace from; null: not in a session */
+	struct hmp_rest *rest;
 };
 
 struct hmp_command {
@@ -64,7 +65,7 @@ struct hmp_command {
 	X("nmi", "", nmi, "inject an NMI")                                                      \
 	X("system_reset", "", system_reset, "reset the system")                                 \
 	X("system_powerdown", "", system_powerdown, "send system power down event")             \
-	X("tc", "list|show|why|graph|verify|trace|counts ...", tc,                        \
+	X("tc", "list|show|why|graph|verify|trace|counts|report ...", tc,                        \
 	  "look into the translation cache; 'help tc' explains")
 
 #define HMP_INFO_COMMANDS(X)                                                                       \
@@ -124,6 +125,12 @@ bool hmp_take_format(struct hmp *, struct hmp_format *);
 
 /* Parse an expression off *text (C's numbers, $registers, + - * / % & | ^ ~, parentheses). Null, or what is wrong. */
 const char *hmp_expression(const struct cpu *, const char **text, uint64_t *value);
+
+/* ---- the report (hmp_report.c) ---- */
+
+/* `tc report FILE`: a view as those of the translator for help and completion. */
+extern const char hmp_report_name[], hmp_report_params[], hmp_report_help[];
+void hmp_tc_report(struct hmp *);
 
 /* ---- shared ---- */
 

@@ -204,6 +204,10 @@ void hmp_tc(struct hmp *h)
 	struct tc *tc = the_tc(h);
 	if (!tc || !hmp_take_word(h, word, sizeof(word)))
 		return;
+	if (!strcmp(word, hmp_report_name)) {
+		hmp_tc_report(h);
+		return;
+	}
 	view = tc_view_find(word);
 	if (!view) {
 		hmp_fail(h, "unknown view '%s'", word);

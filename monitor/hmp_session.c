@@ -48,6 +48,7 @@ static void print(void *ctx, const char *text)
 struct request {
 	struct hmp_session *session;
 	const char *line;
+	struct hmp_rest rest;
 };
 
 static void execute(void *ctx)
@@ -55,7 +56,7 @@ static void execute(void *ctx)
 	struct request *r = ctx;
 	struct hmp_session *s = r->session;
 	uint64_t before = run_control_moves(s->vm);
-	hmp_execute_session(s->vm, r->line, print, s, &s->live);
+	hmp_execute_session(s->vm, r->line, print, s, &s->live, &r->rest);
 	atomic_store(&s->stopped, false);
 	/* only for what this line began: a step out of HLT may take for ever */
 	atomic_store(&s->stepping, run_control_moves(s->vm) != before && vm_state(s->vm) == VM_RUNNING);
@@ -98,12 +99,13 @@ static void follow_size(struct hmp_session *s)
 static int carry_out(struct hmp_session *s, const char *line)
 {
 	char typed[HMP_LIVE_LINE];
-	struct request r = {s, line};
+	struct request r = {.session = s, .line = line};
 	int why = 0;
 	do {
 		s->live = NULL;
 		if (!channel_run(s->channel, execute, &r))
 			return CHANNEL_QUIT;
+		hmp_finish(&r.rest, print, s);
 		wait_step(s);
 		r.line = typed;
 		typed[0] = '\0';

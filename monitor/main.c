@@ -26,6 +26,8 @@ static void prepare_signals(void)
 	crash_set_subject(&(struct crash_subject){.clean_up = clean_up});
 	crash_install();
 	signal(SIGPIPE, SIG_IGN);
+	/* a file too large for the limits is an error of the one who writes it, not the end of the guest */
+	signal(SIGXFSZ, SIG_IGN);
 	/* For vm_wait; threads inherit the mask. */
 	sigset_t set;
 	sigemptyset(&set);
@@ -74,7 +76,8 @@ static int run(const struct options *o)
 	else
 		status = fail(err);
 	crash_set_subject(&(struct crash_subject){.clean_up = clean_up});
-	vm_destroy(vm);
+	if (!vm_destroy(vm) && status == EXIT_SUCCESS)
+		status = EXIT_FAILURE;
 	return status;
 }
 

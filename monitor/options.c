@@ -131,6 +131,8 @@ static enum options_result check_whole(struct option_context *c)
 	if ((o->accel.perfmap || o->accel.jitdump) && o->accel.kind != ACCEL_DBT)
 		return option_error(c, "-%s names translated code: there is none with -accel interp",
 				    o->accel.perfmap ? "perfmap" : "jitdump");
+	if (o->accel.kind != ACCEL_DBT && o->tc_report)
+		return option_error(c, "-tc-report: without -accel dbt there is no translation cache to report on");
 	return OPTIONS_RUN;
 }
 

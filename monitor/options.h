@@ -54,6 +54,7 @@ struct options {
 	uint16_t debug_exit_base, debug_exit_size;
 	const char *name;
 	const char *pidfile;
+	const char *tc_report; /* written at the end; null: none */
 	unsigned log_mask; /* LOG_* */
 	const char *log_file;
 	struct log_range log_range[LOG_MAX_RANGES]; /* -dfilter */

@@ -57,6 +57,7 @@ struct option_context {
 	X("D", "FILE", log_file, "write the log to FILE instead of stderr")                        \
 	X("dfilter", "RANGE[,RANGE...]", log_filter,                                               \
 	  "log only blocks at START+LEN, START-LEN or FIRST..LAST (-d in_asm,op,out_asm,exec,cpu)") \
+	X("tc-report", "FILE", tc_report, "write a page about the translation cache at the end")    \
 	X("S", NULL, start_paused, "do not start the guest: a debugger or the monitor does")       \
 	X("gdb", "DEV", gdb, "gdb server: tcp:[HOST]:PORT, unix:PATH, none")                       \
 	X("s", NULL, gdb_default, "the same as -gdb tcp::1234")                                    \

@@ -158,6 +158,11 @@ enum options_result option_set_log_filter(struct option_context *c, const char *
 	return OPTIONS_RUN;
 }
 
+enum options_result option_set_tc_report(struct option_context *c, const char *arg)
+{
+	return set_string(c, &c->o->tc_report, arg, "the file name");
+}
+
 enum options_result option_set_start_paused(struct option_context *c, const char *arg)
 {
 	c->o->start_paused = true;

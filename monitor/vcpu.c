@@ -108,8 +108,12 @@ static bool handle_requests(struct vm *vm)
 		}
 		run_control_reset(vm);
 	}
-	if (requests & REQUEST_WORK)
+	if (requests & REQUEST_WORK) {
+		int64_t begin = vm_clock_ns();
+
 		run_control_work(vm);
+		vm->work_ns += vm_clock_ns() - begin;
+	}
 	return true;
 }
 
@@ -131,11 +135,15 @@ static enum run_exit run_guest(struct vm *vm)
 
 static void run(struct vm *vm)
 {
+	vm->run_ns = vm_clock_ns();
 	run_control_start(vm);
 	while (handle_requests(vm)) {
 		if (vm_state(vm) != VM_RUNNING) {
+			int64_t begin = vm_clock_ns();
+
 			if (!atomic_load(&vm->requests))
 				sleep_until_kicked(vm);
+			vm->paused_ns += vm_clock_ns() - begin;
 			continue;
 		}
 		switch (run_guest(vm)) {
@@ -173,6 +181,7 @@ void *vcpu_main(void *opaque)
 	} else {
 		run(vm);
 	}
+	vm->end_ns = vm_clock_ns();
 	const uint64_t one = 1;
 	/* An eventfd that was never written takes a one. */
 	if (write(vm->done_fd, &one, sizeof(one)) != sizeof(one))

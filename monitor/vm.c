@@ -5,6 +5,7 @@
 #include "monitor/log.h"
 #include "monitor/monitors.h"
 #include "monitor/run_control.h"
+#include "monitor/tc_report.h"
 #include "monitor/vm_internal.h"
 #include "translator/translator.h"
 
@@ -118,6 +119,8 @@ static bool create(struct vm *vm, char *err, size_t errlen)
 	if (!vm->map || !console_open(vm, err, errlen) || !create_machine(vm, err, errlen) ||
 	    !create_processor(vm, err, errlen))
 		return false;
+	if (o->tc_report && !tc_report_possible(o->tc_report, err, errlen))
+		return false;
 	if (o->gdb)
 		vm->gdb = gdb_open(vm, o->gdb, err, errlen);
 	return vm->gdb || !o->gdb;
@@ -205,8 +208,24 @@ int vm_wait(struct vm *vm)
 	return vm_exit_code(vm);
 }
 
-void vm_destroy(struct vm *vm)
+/* Only when the guest has run. */
+static bool report(struct vm *vm)
 {
+	const char *path = vm->options.tc_report;
+	char err[OPTIONS_ERROR_LEN];
+	if (!path || !vm->run_ns)
+		return true;
+	struct tc_report_job *job = tc_report_begin(vm);
+	bool ok = job && tc_report_write(job, path, err, sizeof(err));
+	if (!ok)
+		fprintf(stderr, "ringfence: %s\n", job ? err : "out of memory for the report");
+	tc_report_free_job(job);
+	return ok;
+}
+
+bool vm_destroy(struct vm *vm)
+{
+	bool ok;
 	if (vm->thread_running) {
 		vm_request(vm, REQUEST_QUIT, 0);
 		pthread_join(vm->thread, NULL);
@@ -218,6 +237,7 @@ void vm_destroy(struct vm *vm)
 	 * right. */
 	console_close(vm);
 	gdb_close(vm->gdb, vm_exit_code(vm));
+	ok = report(vm);
 	if (vm->options.log_mask & LOG_STATS)
 		vm_print_final_stats(vm, log_stream());
 	free(vm->cpu.interp_kinds);
@@ -237,4 +257,5 @@ void vm_destroy(struct vm *vm)
 	pthread_cond_destroy(&vm->sleep_cond);
 	pthread_mutex_destroy(&vm->sleep_lock);
 	free(vm);
+	return ok;
 }

@@ -20,8 +20,11 @@ bool vm_start(struct vm *, char *err, size_t errlen);
 /* Wait until the VM has ended by itself or a SIGINT, SIGTERM or SIGHUP asks it to; the exit status.
  * The caller has these signals blocked in all threads. */
 int vm_wait(struct vm *);
-/* Stops the threads if they run, prints the statistics if asked for, frees everything. */
-void vm_destroy(struct vm *);
+/*
+ * Stops the threads if they run, writes the report and prints the statistics if asked for, frees everything. False: the report could
+ * not be written; stderr says why.
+ */
+bool vm_destroy(struct vm *);
 
 /* Crash reports are about this machine from now on; `clean_up` as in crash.h. */
 void vm_set_crash_subject(struct vm *, void (*clean_up)(void));

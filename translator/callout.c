@@ -2,7 +2,7 @@
  * What translated code calls C for. Entered through the stubs in enter.S with the guest's state complete in memory; 0 goes
  * on in the TC behind the instruction, anything else leaves for the dispatcher.
  */
-#include "translator/internal.h"
+#include "translator/counts.h"
 
 static void deliver(struct tc *tc)
 {
@@ -41,14 +41,30 @@ static bool undisturbed(struct tc *tc, uint32_t next)
 	return !c->shadow && mode_of(c) == (tc->mode & ~(uint32_t)MODE_GEAR);
 }
 
+/* The instruction at `eip` raised an exception: when it is the first of its unit, that has not been executed. */
+static void take_back_entry(struct tc *tc, uint32_t eip)
+{
+	/* where the instruction would have gone on is in the unit */
+	ccf_id id = cache_owner(tc, tc->x.target - 1);
+
+	if (id && ccf_of(tc, id)->lin == eip)
+		counts_take_back(tc, id);
+}
+
 static void interpret_callout(struct tc *tc)
 {
+	uint64_t begin = meter_begin_often(&tc->meters, METER_CALLOUT), exceptions = tc->stats.exceptions;
+	uint32_t eip = (uint32_t)tc->cpu->rip;
+
 	tc->stats.callouts++;
 	history_note(tc->history, HISTORY_CALLOUT, (uint32_t)tc->cpu->rip, tc->mode, tc->x.arg);
 	if (tc->mode & MODE_LOOKUP)
 		gear_callout(tc);
 	tc->changed = false;
 	interpret_here(tc);
+	if (tc->stats.exceptions != exceptions)
+		take_back_entry(tc, eip);
+	meter_end_often(&tc->meters, METER_CALLOUT, begin);
 }
 
 uint32_t callout_interp(struct tcx *x)

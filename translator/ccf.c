@@ -254,7 +254,7 @@ bool ccf_locate(struct tc *tc, ccf_id id, uintptr_t host, uint32_t *eip, uint32_
 	for (unsigned i = 0; i < c->insns; i++) {
 		if (at < pos + map[i].host) {
 			*eip = lin;
-			*host_off = i ? pos : c->host + c->counting;
+			*host_off = i ? pos : c->host;
 			*index = i;
 			return true;
 		}

@@ -7,8 +7,9 @@
  *   lea r9, [r9 + 1]           flags kept
  *   mov [r8 + id * 8], r9
  *
- * at its direct entry, by which chained exits come, the dispatcher, and what passed the indirect entry. An instruction that is
- * begun again after a hidden fault is no new entry. Everything is on the vCPU thread.
+ * at its direct entry, by which chained exits come, the dispatcher, and what passed the indirect entry. When the first instruction
+ * then faults (a hidden fault, an exception, a kick within a string) nothing has been executed, and the entry is taken back: the unit
+ * will be entered again, and counted. Everything is on the vCPU thread.
  */
 #ifndef RINGFENCE_TRANSLATOR_COUNTS_H
 #define RINGFENCE_TRANSLATOR_COUNTS_H
@@ -33,6 +34,13 @@ static inline void counts_clear(struct tc *tc, ccf_id id)
 {
 	if (tc->x.counts)
 		tc->x.counts[id] = 0;
+}
+
+/* The entry that was counted last came to nothing. */
+static inline void counts_take_back(struct tc *tc, ccf_id id)
+{
+	if (tc->x.counts && ccf_of(tc, id)->counting)
+		tc->x.counts[id]--;
 }
 
 /*

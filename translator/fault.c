@@ -6,6 +6,7 @@
  * the running CCF's exits at their stubs and R13 at the table that misses, so the dispatcher has control at the next
  * block boundary; long string instructions are left at once, they can be resumed at any iteration.
  */
+#include "translator/counts.h"
 #include "translator/direct.h"
 
 #include <errno.h>
@@ -36,6 +37,7 @@ static void redirect(struct tc *tc, ucontext_t *uc, int sig)
 	tc->x.fault_addr = (uint64_t)r[REG_CR2];
 	tc->x.fault_error = (uint32_t)r[REG_ERR];
 	tc->x.fault_signal = (uint32_t)sig;
+	tc->x.fault_tsc = __builtin_ia32_rdtsc();
 	r[REG_RIP] = (greg_t)tc_fault_leave;
 }
 
@@ -193,28 +195,49 @@ static bool window_fault(struct tc *tc, ccf_id id, uint32_t eip)
 	return false;
 }
 
-bool fault_handle(struct tc *tc)
-{
-	ccf_id id = cache_owner(tc, tc->x.fault_rip);
+/* Where the fault happened. */
+struct place {
+	ccf_id id;
 	uint32_t eip, host_off;
-	unsigned index;
+	unsigned index; /* of the instruction in its unit */
+};
 
-	if (!id || !ccf_locate(tc, id, tc->x.fault_rip, &eip, &host_off, &index)) {
-		fprintf(stderr, "ringfence: internal error: fault at TC+%#lx belongs to no instruction\n",
-			(unsigned long)(tc->x.fault_rip - (uintptr_t)tc->rx));
-		abort();
-	}
-	tc->cpu->rip = eip;
+static struct place locate(struct tc *tc)
+{
+	struct place p = {.id = cache_owner(tc, tc->x.fault_rip)};
+
+	if (p.id && ccf_locate(tc, p.id, tc->x.fault_rip, &p.eip, &p.host_off, &p.index))
+		return p;
+	fprintf(stderr, "ringfence: internal error: fault at TC+%#lx belongs to no instruction\n",
+		(unsigned long)(tc->x.fault_rip - (uintptr_t)tc->rx));
+	abort();
+}
+
+static bool handle(struct tc *tc, const struct place *p)
+{
+	tc->cpu->rip = p->eip;
 	if (tc->x.fault_signal == KICK_SIGNAL)
 		return false;
 	tc->changed = false;
-	if (window_fault(tc, id, eip)) {
-		tc->x.target = (uint64_t)tc_rx(tc, host_off);
+	if (window_fault(tc, p->id, p->eip)) {
+		tc->x.target = (uint64_t)tc_rx(tc, p->host_off);
 		return true;
 	}
-	if (tc->x.fault_signal == SIGFPE && hint_exception(tc, eip))
-		learn_form(tc, id, eip, FORM_CALLOUT);
+	if (tc->x.fault_signal == SIGFPE && hint_exception(tc, p->eip))
+		learn_form(tc, p->id, p->eip, FORM_CALLOUT);
 	if (!tc->changed || tc->x.fault_signal != SIGSEGV)
 		interpret_here(tc);
 	return false;
+}
+
+bool fault_handle(struct tc *tc)
+{
+	uint64_t exceptions = tc->stats.exceptions;
+	struct place p = locate(tc);
+	bool again = handle(tc, &p);
+
+	if (!p.index && (again || tc->cpu->rip == p.eip || tc->stats.exceptions != exceptions))
+		counts_take_back(tc, p.id);
+	meter_end(&tc->meters, METER_FAULT, tc->x.fault_tsc);
+	return again;
 }

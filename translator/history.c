@@ -1,13 +1,35 @@
 /* Recording events; see history.h. Built without vector registers, like its callers. */
 #include "translator/history.h"
 
+/* Two slots become one. Volatile: the compiler may not make this a call of memset, which would use vector registers. */
+static void fold(struct timeline *t)
+{
+	volatile uint32_t(*n)[HISTORY_KINDS] = t->n;
+
+	for (unsigned i = 0; i < TIMELINE_SLOTS; i++)
+		for (unsigned k = 0; k < HISTORY_KINDS; k++)
+			n[i][k] = i < TIMELINE_SLOTS / 2 ? n[2 * i][k] + n[2 * i + 1][k] : 0;
+	t->shift++;
+}
+
+static void count(struct timeline *t, uint64_t ticks, enum history_kind kind)
+{
+	while (ticks >> t->shift >= TIMELINE_SLOTS)
+		fold(t);
+	t->n[ticks >> t->shift][kind]++;
+}
+
 void history_record(struct history *h, enum history_kind kind, uint32_t lin, uint32_t mode, uint64_t arg)
 {
-	uint64_t n = h->count;
+	uint64_t n = h->count, now = __builtin_ia32_rdtsc();
 	struct history_event *e = &h->event[n % HISTORY_SIZE];
 
+	count(&h->time, now - h->start, kind);
+	if (!(h->keep >> kind & 1))
+		return;
+
 	/* word by word, in order: a reader that sees the new event has seen `count` reach it */
-	__atomic_store_n(&e->tsc, __builtin_ia32_rdtsc(), __ATOMIC_RELAXED);
+	__atomic_store_n(&e->tsc, now, __ATOMIC_RELAXED);
 	__atomic_store_n(&e->arg, arg, __ATOMIC_RELAXED);
 	__atomic_store_n(&e->lin, lin, __ATOMIC_RELAXED);
 	__atomic_store_n(&e->mode, mode, __ATOMIC_RELAXED);

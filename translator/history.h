@@ -53,17 +53,31 @@ struct history_event {
 
 enum { HISTORY_SIZE = 1 << 16 };
 
+/*
+ * The time line: how many events of each kind in each piece of time, from the creation on. When the last slot is full two become one
+ * and a slot is twice as long, so a run of any length has between half of the slots and all of them. Besides what is kept it
+ * counts, always, what costs so much that counting it does not show.
+ */
+enum { TIMELINE_SLOTS = 512, TIMELINE_SHIFT = 20 };
+enum { TIMELINE_KINDS = 1 << HISTORY_HIDDEN | 1 << HISTORY_FAULT | 1 << HISTORY_INTERRUPT };
+struct timeline {
+	unsigned shift; /* a slot is 1 << shift TSC ticks */
+	uint32_t n[TIMELINE_SLOTS][HISTORY_KINDS];
+};
+
 struct tc_trace;
 
 struct history {
 	uint64_t count; /* ever recorded; the next goes to count % HISTORY_SIZE */
-	uint32_t mask;  /* 1 << kind: recorded; what `on` and the readers ask for */
+	uint32_t mask;  /* 1 << kind: history_record is called; `keep` and TIMELINE_KINDS */
+	uint32_t keep;  /* goes into the ring; what `on` and the readers ask for */
 	uint32_t on;    /* what is recorded without readers */
 	uint64_t write; /* guest physical address being written, ~0: none */
 	uint64_t start; /* TSC at creation */
 	uint64_t start_ns;
 	uint32_t *sample; /* by CCF: kicks that found it running */
 	struct tc_trace *readers; /* vCPU thread */
+	struct timeline time;
 	struct history_event event[HISTORY_SIZE];
 };
 
@@ -75,6 +89,9 @@ void history_record(struct history *, enum history_kind, uint32_t lin, uint32_t 
 uint64_t history_oldest(const struct history *);
 /* Copy event n. False: it has been overwritten, or was while it was copied. Any thread. */
 bool history_copy(const struct history *, uint64_t n, struct history_event *);
+
+/* Nanoseconds for each TSC tick, measured since the creation. */
+double history_tick_ns(const struct history *);
 
 /* The inline test is all that an event costs that is not kept. */
 static inline void history_note(struct history *h, enum history_kind kind, uint32_t lin, uint32_t mode,

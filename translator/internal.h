@@ -19,6 +19,7 @@
 #define RINGFENCE_TRANSLATOR_INTERNAL_H
 
 #include "translator/history.h"
+#include "translator/meter.h"
 #include "translator/offsets.h"
 #include "translator/translator.h"
 
@@ -168,6 +169,7 @@ struct tcx {
 	/* filled by the signal handler */
 	uint64_t fault_rip, fault_addr;
 	uint32_t fault_error, fault_signal;
+	uint64_t fault_tsc;
 	struct tc *tc;
 };
 
@@ -228,6 +230,7 @@ struct tc {
 	struct physmap *pm;
 	struct tc_ops ops;
 	struct tc_stats stats;
+	struct meters meters;
 
 	/* memory (cache.c): two views of the same pages */
 	uint8_t *rx, *rw;
@@ -326,10 +329,7 @@ void ccf_drop(struct tc *, ccf_id);
 /* A dropped CCF's memory is being reused. */
 void ccf_release(struct tc *, ccf_id);
 ccf_id ccf_revive(struct tc *, uint32_t lin, uint32_t mode, uint64_t gpa);
-/*
- * Host address -> guest EIP of the instruction it belongs to; where to begin that instruction again (which is no new entry: it is
- * not counted).
- */
+/* Host address -> guest EIP of the instruction it belongs to; host start of that instruction. */
 bool ccf_locate(struct tc *, ccf_id, uintptr_t host, uint32_t *eip, uint32_t *host_off, unsigned *index);
 /* Host address and EIP of the instruction after `index`; false: it is the last. */
 bool ccf_after(struct tc *, ccf_id, unsigned index, uintptr_t *host, uint32_t *eip);

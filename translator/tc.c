@@ -178,6 +178,7 @@ static ccf_id find_or_translate(struct tc *tc)
 {
 	uint32_t lin = (uint32_t)tc->cpu->rip;
 	ccf_id id = ibtc_get(tc, lin);
+	uint64_t begin;
 	gpa_t at;
 
 	if (id)
@@ -194,11 +195,14 @@ static ccf_id find_or_translate(struct tc *tc)
 		id = ccf_revive(tc, lin, tc->mode, at.v);
 	if (!id)
 		id = translate(tc, lin, tc->mode, at.v);
-	if (!id)
-		interpret_here(tc);
-	else
+	if (id) {
 		ibtc_put(tc, id);
-	return id;
+		return id;
+	}
+	begin = meter_begin_often(&tc->meters, METER_INTERPRET);
+	interpret_here(tc);
+	meter_end_often(&tc->meters, METER_INTERPRET, begin);
+	return 0;
 }
 
 static void back_from_tc(struct tc *tc)
@@ -259,6 +263,24 @@ static bool run_ccf_in_lockstep(struct tc *tc, ccf_id id)
 	return lockstep_after(tc);
 }
 
+static void step(struct tc *tc)
+{
+	uint64_t begin = meter_begin_often(&tc->meters, METER_INTERPRET);
+
+	cpu_step(tc->cpu);
+	tc->stats.interpreted++;
+	meter_end_often(&tc->meters, METER_INTERPRET, begin);
+}
+
+static bool run_directly(struct tc *tc)
+{
+	uint64_t begin = __builtin_ia32_rdtsc();
+	bool ran = direct_run(tc);
+
+	meter_end(&tc->meters, METER_DIRECT, begin);
+	return ran;
+}
+
 /* One round: at most one CCF, or one interpreted instruction. */
 static void dispatch(struct tc *tc)
 {
@@ -271,11 +293,10 @@ static void dispatch(struct tc *tc)
 		tc->last_exit = 0;
 		if (log_on(LOG_EXEC | LOG_CPU))
 			translog_step(tc);
-		cpu_step(tc->cpu);
-		tc->stats.interpreted++;
+		step(tc);
 		return;
 	}
-	if ((tc->mode & MODE_DIRECT) && direct_run(tc))
+	if ((tc->mode & MODE_DIRECT) && run_directly(tc))
 		return;
 	select_window(tc);
 	id = find_or_translate(tc);
@@ -337,9 +358,7 @@ enum tc_exit tc_run(struct tc *tc)
 /* Reading the TSC is cheap enough for every translation; how long a tick is shows from the time since the history began. */
 static uint64_t ns_of_ticks(const struct history *h, uint64_t ticks)
 {
-	double all = (double)(__builtin_ia32_rdtsc() - h->start), ns = (double)(trace_now_ns() - h->start_ns);
-
-	return all > 0 ? (uint64_t)((double)ticks * (ns / all)) : 0;
+	return (uint64_t)((double)ticks * history_tick_ns(h));
 }
 
 const struct tc_stats *tc_statistics(const struct tc *tc)
@@ -348,6 +367,10 @@ const struct tc_stats *tc_statistics(const struct tc *tc)
 
 	t->stats.executed = tc->x.count;
 	t->stats.translate_ns = ns_of_ticks(tc->history, tc->translate_tsc);
+	t->stats.callout_ns = ns_of_ticks(tc->history, tc->meters.ticks[METER_CALLOUT]);
+	t->stats.interpret_ns = ns_of_ticks(tc->history, tc->meters.ticks[METER_INTERPRET]);
+	t->stats.fault_ns = ns_of_ticks(tc->history, tc->meters.ticks[METER_FAULT]);
+	t->stats.direct_ns = ns_of_ticks(tc->history, tc->meters.ticks[METER_DIRECT]);
 	return &t->stats;
 }
 

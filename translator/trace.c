@@ -15,10 +15,10 @@
 #include <time.h>
 
 static const struct {
-	const char *word;
+	const char *word, *text;
 	bool always;
 } kinds[HISTORY_KINDS] = {
-#define X(id, word, always, text) {word, always},
+#define X(id, word, always, text) {word, text, always},
 	HISTORY_EVENTS(X)
 #undef X
 };
@@ -26,6 +26,11 @@ static const struct {
 const char *trace_word(enum history_kind kind)
 {
 	return kinds[kind].word;
+}
+
+const char *trace_text(enum history_kind kind)
+{
+	return kinds[kind].text;
 }
 
 uint32_t trace_always(void)
@@ -47,12 +52,17 @@ uint64_t trace_now_ns(void)
 
 /* ---- text ---- */
 
-/* Seconds since the cache was made, from TSC ticks. */
-static double seconds(const struct history *h, uint64_t tsc)
+double history_tick_ns(const struct history *h)
 {
 	double ticks = (double)(__builtin_ia32_rdtsc() - h->start), ns = (double)(trace_now_ns() - h->start_ns);
 
-	return ticks > 0 ? (double)(tsc - h->start) * (ns / ticks) / 1e9 : 0;
+	return ticks > 0 ? ns / ticks : 0;
+}
+
+/* Seconds since the cache was made. */
+static double seconds(const struct history *h, uint64_t tsc)
+{
+	return (double)(tsc - h->start) * history_tick_ns(h) / 1e9;
 }
 
 static void print_callout(const struct history_event *e, FILE *f)
@@ -132,11 +142,8 @@ static void print_gear(const struct history_event *e, FILE *f)
 	fprintf(f, "space %u: user code %s", e->lin, e->arg < ARRAY_LEN(how) ? how[e->arg] : "?");
 }
 
-void trace_print(const struct history *h, const struct history_event *e, FILE *f)
+void trace_describe(const struct history_event *e, FILE *f)
 {
-	if (e->kind >= HISTORY_KINDS)
-		return;
-	fprintf(f, "%12.6f  %-11s  %08x  ", seconds(h, e->tsc), kinds[e->kind].word, e->lin);
 	switch ((enum history_kind)e->kind) {
 	case HISTORY_TRANSLATE: print_translate(e, f); break;
 	case HISTORY_DROP: print_drop(e, f); break;
@@ -163,6 +170,14 @@ void trace_print(const struct history *h, const struct history_event *e, FILE *f
 	case HISTORY_KINDS:
 		break;
 	}
+}
+
+void trace_print(const struct history *h, const struct history_event *e, FILE *f)
+{
+	if (e->kind >= HISTORY_KINDS)
+		return;
+	fprintf(f, "%12.6f  %-11s  %08x  ", seconds(h, e->tsc), kinds[e->kind].word, e->lin);
+	trace_describe(e, f);
 	fputc('\n', f);
 }
 
@@ -278,7 +293,8 @@ void trace_update_mask(struct history *h)
 
 	for (const struct tc_trace *t = h->readers; t; t = t->link)
 		mask |= t->filter.kinds;
-	h->mask = mask;
+	h->keep = mask;
+	h->mask = mask | TIMELINE_KINDS;
 }
 
 struct tc_trace *tc_trace_open(struct tc *tc, const char *args, const char **wrong)

@@ -26,9 +26,13 @@ const char *trace_parse(const char *text, struct trace_filter *);
 bool trace_wants(const struct trace_filter *, const struct history_event *);
 /* "chain", "miss", ...; only those always kept: */
 const char *trace_word(enum history_kind);
+/* What it means, and what its argument is. */
+const char *trace_text(enum history_kind);
 uint32_t trace_always(void);
 /* One line. Async-signal-safe as far as fprintf is. */
 void trace_print(const struct history *, const struct history_event *, FILE *);
+/* The last column of it: what happened. */
+void trace_describe(const struct history_event *, FILE *);
 /* What is recorded follows from h->on and the readers. */
 void trace_update_mask(struct history *);
 uint64_t trace_now_ns(void);

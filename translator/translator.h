@@ -166,7 +166,11 @@ void tc_log_changed(struct tc *);
 	X(stretches_long, "long stretches of candidates' user code") \
 	X(stretches_short, "short stretches") \
 	X(stretches_mistaken, "of them run directly") \
-	X(translate_ns, "nanoseconds spent translating")
+	X(translate_ns, "nanoseconds spent translating") \
+	X(callout_ns, "in generic callouts (estimated: one in 16 is timed)") \
+	X(interpret_ns, "interpreting besides them (estimated: one in 16 is timed)") \
+	X(fault_ns, "handling host faults (without the kernel's part)") \
+	X(direct_ns, "running guest code directly")
 struct tc_stats {
 #define X(name, text) uint64_t name;
 	TC_STATS(X)

@@ -17,6 +17,7 @@ struct history *history_create(uint32_t ccfs)
 	if (!h)
 		return NULL;
 	trace_update_mask(h);
+	h->time.shift = TIMELINE_SHIFT;
 	h->write = ~0ull;
 	h->start = __builtin_ia32_rdtsc();
 	h->start_ns = trace_now_ns();
@@ -45,7 +46,7 @@ static const char *switch_trace(struct history *h, bool on, const char *args, FI
 	trace_update_mask(h);
 	fputs("recorded:", f);
 	for (unsigned i = 0; i < HISTORY_KINDS; i++)
-		if (h->mask >> i & 1)
+		if (h->keep >> i & 1)
 			fprintf(f, " %s", trace_word(i));
 	fputc('\n', f);
 	return NULL;

@@ -10,7 +10,7 @@ from harness import Checks, Vm
 check = Checks()
 rng = random.Random(int(sys.argv[2]) if sys.argv[2:] else 20261120)
 rounds = int(sys.argv[3]) if sys.argv[3:] else 1
-WORDS = ("help info x xp print p step break watch delete disas gva2gpa log sendkey nmi tc list show why graph verify trace mem tlb "
+WORDS = ("help info x xp print p step break watch delete disas gva2gpa log sendkey nmi tc list show why graph verify trace counts mem tlb "
          "registers windows snapshots callouts pic lapic irq mtree all on off none sort=size limit=3 filter=user ctrl-alt-f1 a-b "
          "/4xw /2i /9999999999xg /c /i $eip $esp $cs $zz 0 -1 0xffffffff 0x100000000 99999999999999999999 1/0 (((( ) ' \" | r w rw "
          "$eip+4*2 ~0 'a' ' next n block stop cont c").split()

@@ -129,6 +129,34 @@ static void test_hidden_faults(void **state)
 	bench_close(&b);
 }
 
+/* A unit whose first instruction raises an exception has not been executed; one that gets further has. */
+static void test_exceptions(void **state)
+{
+	/* xor ebx, ebx; jmp 1f; 1: div ebx; hlt */
+	static const uint8_t host[] = {0x31, 0xdb, 0xeb, 0, 0xf7, 0xf3, 0xf4};
+	/* xor ebx, ebx; jmp 1f; 1: ud2 */
+	static const uint8_t callout[] = {0x31, 0xdb, 0xeb, 0, 0x0f, 0x0b};
+	/* xor ebx, ebx; jmp 1f; 1: inc eax; div ebx; hlt */
+	static const uint8_t later[] = {0x31, 0xdb, 0xeb, 0, 0x40, 0xf7, 0xf3, 0xf4};
+	static const struct {
+		const uint8_t *code;
+		unsigned len;
+		int vector;
+		uint64_t count;
+	} cases[] = {{host, sizeof(host), 0, 0}, {callout, sizeof(callout), 6, 0}, {later, sizeof(later), 0, 1}};
+	struct bench b;
+
+	for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+		bench_open(&b, &counting);
+		bench_put(&b, AT_CODE, cases[i].code, cases[i].len);
+		bench_run_tc(&b);
+		assert_int_equal(bench_vector(&b), cases[i].vector);
+		assert_int_equal(count_at(&b, AT_CODE), 1);
+		assert_int_equal(count_at(&b, AT_CODE + 4), cases[i].count);
+		bench_close(&b);
+	}
+}
+
 /* The same unit off and on: the counting stands at the direct entry, everything else is as it was. */
 static void test_only_added(void **state)
 {
@@ -204,7 +232,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_loop),	      cmocka_unit_test(test_lockstep),
 		cmocka_unit_test(test_indirect),      cmocka_unit_test(test_kicks),
-		cmocka_unit_test(test_hidden_faults), cmocka_unit_test(test_only_added),
+		cmocka_unit_test(test_hidden_faults), cmocka_unit_test(test_exceptions),
+		cmocka_unit_test(test_only_added),
 		cmocka_unit_test(test_switching),
 	};
 

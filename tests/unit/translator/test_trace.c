@@ -137,6 +137,7 @@ static void test_reader(void **state)
 
 	shared = history_create(8);
 	assert_non_null(shared);
+	shared->keep = ~0u;
 	pthread_create(&thread, NULL, reader, &good);
 	for (uint64_t i = 0; i < EVENTS; i++)
 		history_record(shared, HISTORY_MISS, (uint32_t)i, (uint32_t)i * 3, ~i);
