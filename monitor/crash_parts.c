@@ -47,7 +47,10 @@ static void what_happened(struct crash *k)
 		if (k->details)
 			rawout_print(&k->out, "%s\n", k->details);
 	} else if (k->signal == SIGQUIT || (k->info->si_code <= 0 && k->info->si_pid != getpid())) {
-		rawout_print(&k->out, "ringfence: ended by %s from process %d\n", signal_text(k->signal), k->info->si_pid);
+		rawout_print(&k->out, "ringfence: ended by %s", signal_text(k->signal));
+		if (k->info->si_code <= 0)
+			rawout_print(&k->out, " from process %d", k->info->si_pid);
+		rawout_print(&k->out, "\n");
 	} else {
 		rawout_print(&k->out, "ringfence: internal error: %s", signal_text(k->signal));
 		if (k->signal == SIGSEGV || k->signal == SIGBUS)
@@ -60,9 +63,25 @@ static void what_happened(struct crash *k)
 		rawout_print(&k->out, "(not the processor's thread: that one runs on, and what follows may be some time old)\n");
 }
 
+static const char *const reg[] = {"EAX", "ECX", "EDX", "EBX", "ESP", "EBP", "ESI", "EDI"};
+
+/* In translated code the general registers are the host's. */
+static void registers_in_host(struct crash *k)
+{
+	static const int index[] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI};
+	const greg_t *r = k->context->uc_mcontext.gregs;
+	uint32_t eip;
+
+	if (!k->subject.tc || !tc_crash_locate(k->subject.tc, k->rip, &eip))
+		return;
+	rawout_print(&k->out, "in translated code; instead of what follows the host's registers hold\n");
+	for (unsigned i = 0; i < 8; i++)
+		rawout_print(&k->out, "%s=%08x ", reg[i], (unsigned)r[index[i]]);
+	rawout_print(&k->out, "\nEIP=%08x and arithmetic flags %08x\n", eip, (unsigned)r[REG_EFL] & FL_HOST);
+}
+
 static void guest_processor(struct crash *k)
 {
-	static const char *const reg[] = {"EAX", "ECX", "EDX", "EBX", "ESP", "EBP", "ESI", "EDI"};
 	static const char *const seg[] = {"ES", "CS", "SS", "DS", "FS", "GS", "LDT", "TR"};
 	const struct cpu *c = k->subject.cpu;
 
@@ -70,6 +89,8 @@ static void guest_processor(struct crash *k)
 		rawout_print(&k->out, "there is none yet\n");
 		return;
 	}
+	if (k->signal)
+		registers_in_host(k);
 	for (unsigned i = 0; i < 8; i++)
 		rawout_print(&k->out, "%s=%08x%c", reg[i], (unsigned)c->gpr[i], i % 4 == 3 ? '\n' : ' ');
 	rawout_print(&k->out, "EIP=%08x EFL=%08x CPL=%u halted=%u shadow=%u nmi_block=%u pending_db=%x shutdown=%u\n",
@@ -90,15 +111,15 @@ static void host_registers(struct crash *k)
 	static const struct {
 		const char *name;
 		int index;
-	} reg[] = {{"rax", REG_RAX}, {"rbx", REG_RBX}, {"rcx", REG_RCX}, {"rdx", REG_RDX}, {"rsi", REG_RSI},
+	} name[] = {{"rax", REG_RAX}, {"rbx", REG_RBX}, {"rcx", REG_RCX}, {"rdx", REG_RDX}, {"rsi", REG_RSI},
 		   {"rdi", REG_RDI}, {"rbp", REG_RBP}, {"rsp", REG_RSP}, {"r8 ", REG_R8},  {"r9 ", REG_R9},
 		   {"r10", REG_R10}, {"r11", REG_R11}, {"r12", REG_R12}, {"r13", REG_R13}, {"r14", REG_R14},
 		   {"r15", REG_R15}, {"rip", REG_RIP}, {"efl", REG_EFL}, {"err", REG_ERR}, {"trp", REG_TRAPNO},
 		   {"cr2", REG_CR2}};
 
-	for (unsigned i = 0; k->context && i < sizeof(reg) / sizeof(reg[0]); i++)
-		rawout_print(&k->out, "%s=%016llx%c", reg[i].name,
-			     (unsigned long long)k->context->uc_mcontext.gregs[reg[i].index], i % 4 == 3 ? '\n' : ' ');
+	for (unsigned i = 0; k->context && i < sizeof(name) / sizeof(name[0]); i++)
+		rawout_print(&k->out, "%s=%016llx%c", name[i].name,
+			     (unsigned long long)k->context->uc_mcontext.gregs[name[i].index], i % 4 == 3 ? '\n' : ' ');
 	rawout_print(&k->out, "\n");
 }
 
@@ -221,7 +242,7 @@ static void mappings(struct crash *k)
 const struct crash_part crash_parts[] = {
 	{NULL, tidy, 0},
 	{"what happened", what_happened, 200}, /* a difference found by lockstep has both sides of a block */
-	{"the guest's processor", guest_processor, 8},
+	{"the guest's processor", guest_processor, 12},
 	{"the host's registers", host_registers, 0},
 	{"blocks, in bytes", blocks_raw, 0},
 	{"state and counters", counters, 0},

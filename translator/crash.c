@@ -58,6 +58,20 @@ unsigned tc_crash_blocks(const struct tc *tc, uint64_t host_rip, struct tc_crash
 	return n;
 }
 
+bool tc_crash_locate(const struct tc *tc, uint64_t host_rip, uint32_t *eip)
+{
+	ccf_id id = cache_owner(tc, host_rip);
+	uint32_t host_off;
+	unsigned index;
+
+	*eip = 0;
+	if (host_rip - (uintptr_t)tc->rx >= tc->size)
+		return false;
+	if (plausible(tc, id) && !ccf_locate((struct tc *)tc, id, host_rip, eip, &host_off, &index))
+		*eip = 0;
+	return true;
+}
+
 void tc_crash_raw_block(const struct tc *tc, const struct tc_crash_block *b, struct rawout *o)
 {
 	const struct ccf *c = &tc->ccf[b->id];

@@ -19,6 +19,8 @@ struct tc_crash_block {
 
 /* The blocks worth looking at, most likely culprit first. `host_rip`: where the thread was, 0: not known. */
 unsigned tc_crash_blocks(const struct tc *, uint64_t host_rip, struct tc_crash_block[TC_CRASH_BLOCKS]);
+/* Is this in translated code? Of which guest instruction (0: none, or it cannot be told)? */
+bool tc_crash_locate(const struct tc *, uint64_t host_rip, uint32_t *eip);
 /* Bytes, guest's and host's. */
 void tc_crash_raw_block(const struct tc *, const struct tc_crash_block *, struct rawout *);
 /* The same as `tc show`. */

@@ -289,7 +289,8 @@ static void *send(void *thread)
 
 static void in_translated_code(void)
 {
-	static const uint8_t code[] = {0xeb, 0xfe};
+	/* mov edx, 1234567h; jmp $ */
+	static const uint8_t code[] = {0xba, 0x67, 0x45, 0x23, 0x01, 0xeb, 0xfe};
 	pthread_t me = pthread_self(), thread;
 
 	subject(NULL);
@@ -304,7 +305,11 @@ static void test_in_translated_code(void **state)
 	run_child(in_translated_code);
 	expect_signal(SIGSEGV);
 	expect(left.report, "the host's instruction pointer is in it");
-	expect(left.report, "00010000  jmp 0x10000");
+	expect(left.report, "00010005  jmp 0x10005");
+	/* the guest's registers were the host's */
+	expect(left.report, "in translated code");
+	expect(left.report, "EDX=01234567");
+	expect(left.report, "EIP=00010005");
 }
 
 /* ---- no signals ---- */
