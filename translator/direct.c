@@ -25,20 +25,42 @@
 #include <x86intrin.h>
 
 enum { REACH = 256, AROUND = 256, DEATHS_MAX = 8, STUCK = 4 };
-/* Every so many exits (a page fault counts for more): at most one part in SHARE of the processor time for going in and out. */
-enum { AUDIT = 128, SHARE = 20, FAULT_WEIGHT = 3, WARM_UP = 256 /* exits forgiven a new world */ };
-/* A world that was not used for so many times what an exit costs (half a second) may go to another space. */
-enum { IDLE_EXITS = 70000 };
+/*
+ * Every so many exits (those with mappings to be made count for more): at most one part in SHARE of the processor time for going in
+ * and out.
+ */
+enum { AUDIT = 128, SHARE = 20, MAPPING_WEIGHT = 2 };
+/* A world that was not used for so many times what an exit costs (50 ms) may go to another space. */
+enum { IDLE_EXITS = 7000 };
 
 /* ---------------------------------- life cycle ---------------------------------- */
+
+/* A space that does not run directly any more has no use for its world, and following its window costs something. */
+static bool dismissed(const struct direct *d, unsigned space)
+{
+	return d->tc->config.direct == TC_DIRECT_AUTO && !d->tc->direct_gear[space].on;
+}
+
+static void release(struct direct *d, struct host_world *h)
+{
+	mmu_mirror_space(d->tc->mmu, h->space, false);
+	world_unmap(h->w, 0, WORLD_PAGES - 1);
+	h->space = NO_SPACE;
+	h->used = 0;
+}
 
 static void dropped(void *ctx, unsigned space, uint32_t first, uint32_t last)
 {
 	struct direct *d = ctx;
 
-	for (unsigned i = 0; i < d->worlds; i++)
-		if (d->world[i]->space == space)
+	for (unsigned i = 0; i < d->worlds; i++) {
+		if (d->world[i]->space != space)
+			continue;
+		if (dismissed(d, space))
+			release(d, d->world[i]);
+		else
 			world_unmap(d->world[i]->w, first, last);
+	}
 }
 
 static uint32_t lowest_page(void)
@@ -149,7 +171,8 @@ static struct host_world *find_world(struct direct *d, unsigned space)
 
 static void discard(struct direct *d, struct host_world *h)
 {
-	mmu_mirror_space(d->tc->mmu, h->space, false);
+	if (h->space != NO_SPACE)
+		mmu_mirror_space(d->tc->mmu, h->space, false);
 	pthread_mutex_lock(&d->kicking);
 	world_destroy(h->w);
 	pthread_mutex_unlock(&d->kicking);
@@ -188,18 +211,30 @@ static struct host_world *make_world(struct direct *d)
 	return h;
 }
 
-/* The least recently used one changes hands, empty: not one that will soon be wanted again, unless it must be. */
-static struct host_world *recycle_world(struct direct *d)
+/* The least recently used one may change hands: not one that will soon be wanted again, unless it must be. */
+static struct host_world *oldest_world(struct direct *d)
 {
-	struct host_world *h = d->world[0];
+	struct host_world *h = d->worlds ? d->world[0] : NULL;
 
 	for (unsigned i = 1; i < d->worlds; i++)
 		if (d->world[i]->used < h->used)
 			h = d->world[i];
-	if (d->tc->config.direct == TC_DIRECT_AUTO && __rdtsc() - h->used < IDLE_EXITS * d->cost.cycles)
+	if (h && h->space != NO_SPACE && d->tc->config.direct == TC_DIRECT_AUTO &&
+	    __rdtsc() - h->used < IDLE_EXITS * d->cost.cycles)
 		return NULL;
-	mmu_mirror_space(d->tc->mmu, h->space, false);
-	world_unmap(h->w, 0, WORLD_PAGES - 1);
+	return h;
+}
+
+static struct host_world *any_world(struct direct *d)
+{
+	struct host_world *h = oldest_world(d);
+
+	if (d->worlds < WORLDS_MAX && (!h || h->space != NO_SPACE))
+		return make_world(d);
+	if (!h)
+		return NULL;
+	if (h->space != NO_SPACE)
+		release(d, h);
 	d->tc->stats.worlds_recycled++;
 	return h;
 }
@@ -209,13 +244,11 @@ static struct host_world *world_of(struct direct *d, unsigned space)
 	struct host_world *h = find_world(d, space);
 
 	if (!h) {
-		h = d->worlds < WORLDS_MAX ? make_world(d) : recycle_world(d);
+		h = any_world(d);
 		if (!h)
 			return NULL;
 		h->space = space;
-		h->execs = 0;
-		h->exits = -WARM_UP;
-		h->cpu_ns = world_cpu_ns(h->w);
+		h->execs = h->exits = 0;
 	}
 	h->used = __rdtsc();
 	/* a window that was recycled meanwhile has reported everything as dropped */
@@ -425,8 +458,15 @@ static enum world_stop enter(struct direct *d, struct host_world *h, struct worl
 /* Going in and out must stay a small share of the time: of processor time, because others may use the processors, too. */
 static void audit(struct direct *d, struct host_world *h, unsigned weight)
 {
+	struct direct_gear *g = &d->tc->direct_gear[h->space];
 	int64_t now, spent, useful;
 
+	if (g->forgiven >= weight) {
+		g->forgiven -= weight; /* a new world has to be filled */
+		return;
+	}
+	if (!h->exits)
+		h->cpu_ns = world_cpu_ns(h->w);
 	h->exits += weight;
 	if (h->exits < AUDIT)
 		return;
@@ -436,7 +476,6 @@ static void audit(struct direct *d, struct host_world *h, unsigned weight)
 	if (useful < spent * SHARE)
 		direct_demote(d->tc, h->space, DEMOTED_COST);
 	h->exits = 0;
-	h->cpu_ns = now;
 }
 
 bool direct_run(struct tc *tc)
@@ -444,6 +483,7 @@ bool direct_run(struct tc *tc)
 	struct direct *d = tc->direct;
 	struct host_world *h;
 	struct world_exit x = {0};
+	unsigned weight;
 
 	if (!possible(tc) || !(h = world_of(d, mmu_space(tc->mmu, true))))
 		return false;
@@ -453,6 +493,7 @@ bool direct_run(struct tc *tc)
 	}
 	tc->last_exit = 0;
 	tc->changed = false;
+	weight = world_room(h->w, WORLD_QUEUE) ? 1 : 1 + MAPPING_WEIGHT;
 	switch (enter(d, h, &x)) {
 	case WORLD_STOP_KICK:
 		tc->stats.world_kicks++;
@@ -476,6 +517,6 @@ bool direct_run(struct tc *tc)
 		lost(d, h, false);
 		return true;
 	}
-	audit(d, h, x.signal == SIGSEGV && x.trap == EXC_PF ? FAULT_WEIGHT : 1);
+	audit(d, h, weight);
 	return true;
 }

@@ -20,7 +20,7 @@
 
 #include <x86intrin.h>
 
-enum { CANDIDATE_TICKS = 6, MAX_PATIENCE = 10, LONG = 20, SHORTS_MAX = 4096, SURE = 3, PROBABLY = 2 };
+enum { CANDIDATE_TICKS = 8, MAX_PATIENCE = 10, LONG = 32, SHORTS_MAX = 2048, FORGIVEN = 128, SURE = 3, PROBABLY = 2 };
 
 static bool has_window(const struct tc *tc, unsigned space)
 {
@@ -104,7 +104,7 @@ static void propose(struct tc *tc, unsigned space)
 
 	if (++g->ticks < (unsigned)CANDIDATE_TICKS << g->patience)
 		return;
-	*g = (struct direct_gear){.on = true, .deaths = g->deaths, .patience = g->patience, .demoted = g->demoted};
+	*g = (struct direct_gear){.on = true, .forgiven = FORGIVEN, .deaths = g->deaths, .patience = g->patience, .demoted = g->demoted};
 	tc->stats.direct_promotions++;
 	history_note(tc->history, HISTORY_GEAR, (uint32_t)(g - tc->direct_gear), MODE_USER, 2);
 }

@@ -7,7 +7,7 @@
 
 #include <pthread.h>
 
-enum { WORLDS_MAX = 8, EXEC_MAX = 4096 };
+enum { WORLDS_MAX = 8, EXEC_MAX = 4096, NO_SPACE = MMU_MAX_SPACES };
 
 /* What is known of a page of guest-physical memory; indexed by frame. */
 struct page_vet {
@@ -25,12 +25,12 @@ struct exec_page {
 
 struct host_world {
 	struct world *w;
-	unsigned space;
+	unsigned space; /* NO_SPACE: none at present */
 	uint64_t used; /* TSC */
 	unsigned execs;
 	/* since the last audit */
-	int exits;
-	int64_t cpu_ns; /* its processor time then */
+	unsigned exits;
+	int64_t cpu_ns; /* its processor time at the first of them */
 	struct exec_page exec[EXEC_MAX];
 };
 

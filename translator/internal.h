@@ -213,6 +213,7 @@ struct direct_gear {
 	uint8_t history; /* the last stretches, a bit each: was it long? */
 	uint8_t slot;    /* of the guess about this one */
 	uint32_t ticks, shorts;
+	uint32_t forgiven; /* exits that a new candidate may still make without being held to account */
 	uint64_t ran;    /* cycles of this stretch so far */
 	uint8_t guess[STRETCH_GUESSES]; /* from 2 up: long */
 };

@@ -29,7 +29,7 @@
 #ifndef __ASSEMBLER__
 #include <stdint.h>
 
-enum { WORLD_OPS = 192, WORLD_LDT_ENTRIES = 16 };
+enum { WORLD_OPS = 192 /* WORLD_QUEUE */, WORLD_LDT_ENTRIES = 16 };
 enum { TURN_STARTING, TURN_MONITOR, TURN_WORLD };
 
 enum world_reason {

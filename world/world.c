@@ -19,6 +19,8 @@
  */
 #define FLAGS_OWN (FL_ARITH | FL_DF | FL_TF | FL_AC | FL_ID)
 
+_Static_assert((int)WORLD_OPS == (int)WORLD_QUEUE, "one queue");
+
 /* ---------------------------------- life cycle ---------------------------------- */
 
 struct world *world_create(int ram_fd, char *err, size_t errlen)

@@ -56,6 +56,7 @@ void world_map(struct world *, uint32_t first, uint32_t n, uint64_t file, unsign
 void world_unmap(struct world *, uint32_t first, uint32_t last);
 /* WORLD_READ | ... of a page as it will be at the next run; 0: not mapped. */
 unsigned world_page(const struct world *, uint32_t page);
+enum { WORLD_QUEUE = 192 }; /* mappings and unmappings that can wait for a run */
 /* Is there room in the queue for n more mappings? */
 bool world_room(const struct world *, unsigned n);
 /* Can FS and GS be imitated? */
