@@ -224,6 +224,31 @@ def run(gear):
     check("ends", vm.end() == 0)
 
 
+def busy(gear):
+    """The demonstration guest, with timer interrupts, system calls and processes: stopped again and again, it loses nothing."""
+    vm = Vm("-accel", gear)
+    check("the guest speaks", vm.wait_serial("hello from ring 3"))
+    m = vm.monitor()
+    m.command("stop")
+    for command, why, times in (("break interrupt 0x20", "about to take interrupt 32", 30), ("break mode ring", "the mode has changed", 30),
+                                ("break interrupt 0x80", "about to execute INT 128", 5), ("break port 0x20", "about to write port 020", 10),
+                                ("break exception all", "about to raise", 0)):
+        check(command, m.command(command) == "")
+        for _ in range(times):
+            m.command("cont")
+            status = wait_paused(m)
+            check(f"{gear} {command}", why in status, status)
+        check(f"{gear} {command}: counted", f", {times} hits" in m.command("info breakpoints") or not times)
+        m.command("delete all")
+    interrupts = int(re.search(r"^ 0: (\d+)$", m.command("info irq"), re.M)[1])
+    m.command("cont")
+    time.sleep(0.3)
+    check(f"{gear}: the timer goes on", int(re.search(r"^ 0: (\d+)$", m.command("info irq"), re.M)[1]) > interrupts)
+    m.close()
+    check("ends", vm.end() == 0)
+
+
 for gear in sys.argv[3:] or ("dbt", "interp", "dbt,lockstep=on", "dbt,lookup=on", "dbt,direct=on"):
     run(gear)
+    busy(gear)
 check.finish()
