@@ -202,6 +202,17 @@ static const char *register_name(unsigned n)
 	return n < ARRAY_LEN(registers) ? registers[n] : NULL;
 }
 
+static const char *break_word(unsigned n)
+{
+	static const char *const kinds[] = {"port", "exception", "interrupt", "cr", "mode"};
+	return n < ARRAY_LEN(kinds) ? kinds[n] : register_name(n - ARRAY_LEN(kinds));
+}
+
+static const char *next_word(unsigned n)
+{
+	return n ? NULL : "block";
+}
+
 static const char *view_name(unsigned n)
 {
 	if (tc_view_nth(n))
@@ -220,7 +231,8 @@ static word_fn *words_after(const char *line, size_t len)
 		{"info", info_name},	  {"i", info_name},	   {"help", command_name},
 		{"?", command_name},	  {"tc", view_name},	   {"x", register_name},
 		{"xp", register_name},	  {"p", register_name},	   {"print", register_name},
-		{"sendkey", hmp_key_name}, {"log", log_class_name},  {"break", register_name},
+		{"sendkey", hmp_key_name}, {"log", log_class_name},  {"break", break_word},
+		{"b", break_word},	  {"next", next_word},	   {"n", next_word},
 	};
 	while (len && isspace((unsigned char)*line))
 		line++, len--;

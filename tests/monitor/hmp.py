@@ -184,6 +184,10 @@ def person(vm, m):
 def editing(m):
     m.send(b"inf\tstatu\t\n")
     check.matches("completion", r"^VM status", m.read().decode(errors="replace").replace("\r", ""))
+    m.send(b"break exc\t256\n")
+    check.matches("completion of breakpoints", r"no such vector", m.read().decode(errors="replace"))
+    m.send(b"info statu\t\n")
+    m.read()
     m.send(b"\x10\n")
     check.matches("history", r"^VM status", m.read().decode(errors="replace").replace("\r", ""))
     m.send(b"info nameX\x7f\n")
