@@ -4,6 +4,7 @@ import glob
 import html
 import json
 import os
+import re
 
 from harness import figures
 from harness.report import amount
@@ -15,12 +16,19 @@ OWN = "ringfence"
 BAR, SPARK, SPARK_HEIGHT = 320, 160, 26
 
 STYLE = """
-body{font:14px/1.4 system-ui,sans-serif;margin:2em auto;max-width:76em;padding:0 1em;color:#222;background:#fff}
-table{border-collapse:collapse;margin:.5em 0 2em}td,th{padding:.25em .8em;text-align:right;border-top:1px solid #ddd}
-td:first-child,th:first-child{text-align:left}td.bars{text-align:left}h2{margin-top:2em}.key{margin-right:1.5em}
-.key i{display:inline-block;width:.8em;height:.8em;margin-right:.4em}.good{color:#2c7a2c}.bad{color:#b3261e}
-.note{color:#666}@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}td,th{border-color:#383838}
-.good{color:#7ccf7c}.bad{color:#ff8a80}.note{color:#999}}
+:root{--page:#f4f5f7;--card:#fff;--text:#1d2430;--faint:#667085;--line:#e1e5eb;--good:#2c7a2c;--bad:#b3261e}
+@media(prefers-color-scheme:dark){:root{--page:#12151b;--card:#1a1f28;--text:#dfe4ec;--faint:#94a0b3;--line:#2c3442;
+--good:#7ccf7c;--bad:#ff8a80}}
+body{font:15px/1.5 system-ui,"DejaVu Sans",sans-serif;margin:0 auto;max-width:80rem;padding:1.5rem 1.25rem;color:var(--text);
+background:var(--page)}
+h1{font-size:1.6rem;margin:0}h2{font-size:1.2rem;margin:0 0 .4rem}h3{font-size:1rem;margin:1rem 0 .2rem}
+section{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:1.1rem 1.25rem;margin:1rem 0;overflow-x:auto}
+table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.25rem .6rem;text-align:right;white-space:nowrap;
+border-bottom:1px solid var(--line)}tr:last-child td{border-bottom:0}th{color:var(--faint);font-weight:600;font-size:.88rem}
+td:first-child,th:first-child,td.bars,.left td,.left th{text-align:left}.left .num{text-align:right}.figures{width:100%}
+.figures td:first-child,.figures th:first-child{width:13.5rem}svg{display:block}.key{margin-right:1.5em}
+.key i{display:inline-block;width:.8em;height:.8em;margin-right:.4em;border-radius:3px}.good{color:var(--good)}.bad{color:var(--bad)}
+.note{color:var(--faint);margin:.2rem 0 .6rem}
 """
 
 
@@ -87,7 +95,7 @@ def ratio_cell(peers, over, under, good_above_one):
 
 def table(part, group, names, records, order, colours):
     head = "".join(f"<th>{html.escape(p)}</th>" for p in order)
-    lines = [f"<h3>{html.escape(group)}</h3><table><tr><th></th><th></th>{head}<th>TCG / ours</th><th>ours / native</th>"
+    lines = [f'<h3>{html.escape(group)}</h3><table class="figures"><tr><th></th><th></th>{head}<th>TCG / ours</th><th>ours / native</th>'
              "<th>history</th></tr>"]
     for name, entry in names.items():
         peers = {p: entry["peers"][p] for p in order if p in entry["peers"]}
@@ -99,6 +107,29 @@ def table(part, group, names, records, order, colours):
     return "\n".join(lines)
 
 
+def started(record):
+    """20261120-070719 as people write it."""
+    m = re.fullmatch(r"(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)", record["started"])
+    return "{}-{}-{} {}:{}:{}".format(*m.groups()) if m else record["started"]
+
+
+def budgets(lines):
+    """The terminal's lines ("met by 59.4 %  what: figure, at least goal") as a table, what was missed first."""
+    rows = []
+    for line in lines:
+        m = re.fullmatch(r"(\w+) +by +([0-9.]+) % +(.*?): ([^:]*), (at (?:least|most) .*)", line.strip())
+        rows.append((line.strip().startswith("met"), m.groups() if m else ("", "", line.strip(), "", "")))
+    rows.sort(key=lambda r: r[0])
+    missed = sum(not met for met, _ in rows)
+    out = [f"<section><h2>Budgets</h2><p class=\"note\">{len(rows) - missed} met, {missed} missed.</p>"
+           '<table class="left"><tr><th></th><th class="num">by</th><th>what</th><th class="num">measured</th><th>goal</th></tr>']
+    for met, (verdict, by, what, figure, goal) in rows:
+        out.append(f'<tr><td class="{"good" if met else "bad"}">{html.escape(verdict.lower())}</td>'
+                   f'<td class="num">{html.escape(by)}{" %" if by else ""}</td><td>{html.escape(what)}</td>'
+                   f'<td class="num">{html.escape(figure)}</td><td>{html.escape(goal)}</td></tr>')
+    return "\n".join(out) + "</table></section>"
+
+
 def build(record, records):
     """The page's text."""
     order = []
@@ -108,17 +139,19 @@ def build(record, records):
     colours = {p: COLOURS[i % len(COLOURS)] for i, p in enumerate(sorted(order, key=lambda p: (p != OWN, p)))}
     keys = "".join(f'<span class="key"><i style="background:{colours[p]}"></i>{html.escape(p)}</span>' for p in order)
     host = record["host"]
-    out = ["<!doctype html><html lang=en><meta charset=utf-8><title>Ringfence benchmarks</title>",
+    out = ['<!doctype html><html lang=en><meta charset=utf-8><meta name="viewport" content="width=device-width, initial-scale=1">'
+           '<meta name="color-scheme" content="light dark"><title>Ringfence benchmarks</title>',
            f"<style>{STYLE}</style><h1>Ringfence benchmarks</h1>",
-           f'<p>{html.escape(record["started"])}, commit {html.escape(record["commit"])}, {html.escape(host["cpu"])}, '
+           f'<p class="note">{html.escape(started(record))}, commit {html.escape(record["commit"])}, {html.escape(host["cpu"])}, '
            f'{host["cpus"]} processors, load {host["load"][0]:.1f}, {record["runs"]} runs.</p><p>{keys}</p>',
            '<p class="note">Bars are medians, shorter is better. History: this and earlier records, our figure over a '
            "calibration loop of the same run.</p>"]
     if record.get("budgets"):
-        out.append("<h2>Budgets</h2><pre>" + html.escape("\n".join(record["budgets"])) + "</pre>")
+        out.append(budgets(record["budgets"]))
     for part, groups in record["figures"].items():
-        out.append(f"<h2>{TITLES.get(part, part)}</h2>")
+        out.append(f"<section><h2>{html.escape(TITLES.get(part, part))}</h2>")
         out += [table(part, group, names, records, order, colours) for group, names in groups.items()]
+        out.append("</section>")
     return "\n".join(out) + "</html>\n"
 
 
