@@ -1,5 +1,6 @@
 /* Moving translations to another linear address: see move.h. */
 #include "translator/move.h"
+#include "cpu/log.h"
 #include "translator/counts.h"
 
 #include <stdio.h>
@@ -190,14 +191,19 @@ static void move_all(struct move *m, ccf_id first)
 	}
 }
 
+/* Units end before breakpoints, elsewhere than at the new address; and logs are to show every unit that runs. */
+static bool possible(const struct move *m)
+{
+	return (m->mode & MODE_USER) && m->to != 0xfffff && !m->tc->breakpoints &&
+	       !log_on(LOG_IN_ASM | LOG_OP | LOG_OUT_ASM);
+}
+
 bool move_page(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa_)
 {
 	struct move m = {.tc = tc, .to = lin >> PAGE_SHIFT, .mode = mode, .lin = lin};
 	struct code_page *p = smc_page(tc, gpa_ >> PAGE_SHIFT);
 
-	/* units end before breakpoints, elsewhere than at the new address */
-	if (!(mode & MODE_USER) || !p || (p->moved_to == m.to + 1 && p->moved_mode == mode) || tc->breakpoints ||
-	    m.to == 0xfffff)
+	if (!possible(&m) || !p || (p->moved_to == m.to + 1 && p->moved_mode == mode))
 		return false;
 	p->moved_to = m.to + 1;
 	p->moved_mode = mode;
