@@ -102,6 +102,9 @@ uint64_t code_pages_next(const struct physmap *, uint64_t first, uint64_t last, 
 /* The walk behind mmu_walk, without touching cpu->fault: false and the #PF error code. */
 MUST_USE bool walk_access(struct cpu *, struct physmap *, uint32_t va, unsigned acc, struct walk *,
 			  uint32_t *error);
+/* The same without setting A and D. */
+MUST_USE bool walk_check(const struct cpu *, struct physmap *, uint32_t va, unsigned acc, struct walk *,
+			 uint32_t *error);
 static inline bool paging_on(const struct cpu *c)
 {
 	return c->cr0 & CR0_PG;

@@ -57,6 +57,14 @@ bool mmu_lean_refill(struct mmu *m, bool user, bool write, gva_t a)
 	return true;
 }
 
+bool mmu_lean_faults(const struct mmu *m, bool user, bool write, gva_t a, uint32_t *error)
+{
+	unsigned acc = (user ? ACC_USER : 0) | (write ? ACC_WRITE : 0);
+	struct walk k;
+
+	return !walk_check(m->cpu, m->pm, (uint32_t)a.v, acc, &k, error);
+}
+
 bool mmu_window_frame(const struct mmu *m, bool user, gva_t a, bool write, gpa_t *out)
 {
 	const struct window *w = user ? m->user : &m->win[MMU_SUPERVISOR];

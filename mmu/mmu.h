@@ -186,6 +186,8 @@ bool mmu_lean_code(const struct mmu *, bool user, gva_t, gpa_t *);
  * or it is not plain memory; nothing was done. General registers only.
  */
 bool mmu_lean_refill(struct mmu *, bool user, bool write, gva_t);
+/* Does the guest get a page fault for this access? Then its error code, too. Changes nothing; general registers only. */
+bool mmu_lean_faults(const struct mmu *, bool user, bool write, gva_t, uint32_t *error);
 /* Where the window has this page at present, stale or not; false: an access would fault. */
 bool mmu_window_frame(const struct mmu *, bool user, gva_t, bool write, gpa_t *);
 

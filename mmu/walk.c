@@ -202,8 +202,8 @@ static uint32_t access_bits(const struct cpu *c, unsigned acc)
 	       ((acc & ACC_EXEC) && nx ? PF_I : 0);
 }
 
-bool walk_access(struct cpu *c, struct physmap *pm, uint32_t va, unsigned acc, struct walk *k,
-		 uint32_t *error)
+bool walk_check(const struct cpu *c, struct physmap *pm, uint32_t va, unsigned acc, struct walk *k,
+		uint32_t *error)
 {
 	bool user = acc & ACC_USER, write = acc & (ACC_WRITE | ACC_RMW);
 
@@ -227,7 +227,16 @@ bool walk_access(struct cpu *c, struct physmap *pm, uint32_t va, unsigned acc, s
 		*error = access_bits(c, acc) | PF_P;
 		return false;
 	}
-	set_accessed(c, pm, va, write, k);
+	return true;
+}
+
+bool walk_access(struct cpu *c, struct physmap *pm, uint32_t va, unsigned acc, struct walk *k,
+		 uint32_t *error)
+{
+	if (!walk_check(c, pm, va, acc, k, error))
+		return false;
+	if (paging_on(c))
+		set_accessed(c, pm, va, acc & (ACC_WRITE | ACC_RMW), k);
 	return true;
 }
 

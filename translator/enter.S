@@ -247,8 +247,12 @@ tc_stub_refill:
 	SAVE_GUEST
 	mov rdi, r14
 	call lean_refill
-	test rax, rax
-	jnz tc_resume_lean
+	cmp rax, LEAN_LEAVE
+	jb refill_in_full
+	je system_leave
+	mov [r14 + TCX_TARGET], rax
+	jmp tc_resume_lean
+refill_in_full:
 	SAVE_VECTOR
 	mov rdi, r14
 	call callout_refill

@@ -95,15 +95,36 @@ uint64_t lean_continue(struct tc *tc)
 	return proceed(tc, 0);
 }
 
-/* A look-up missed: begin the instruction again when its page can be had without effects and faults. */
+/*
+ * Could something else be wrong with the instruction that comes before its page fault? A wide operand may be misaligned, and a
+ * pending x87 exception comes first.
+ */
+static bool only_page_fault(const struct tcx *x)
+{
+	uint16_t fsw;
+
+	__asm__ volatile("fnstsw %0" : "=a"(fsw));
+	return LEAN_ACCESS_SIZE(x->op) <= 8 && !(fsw & 0x80);
+}
+
+/*
+ * A look-up missed: begin the instruction again when its page can be had without effects, deliver its page fault when it
+ * has one.
+ */
 uint64_t lean_refill(struct tcx *x)
 {
 	struct tc *tc = x->tc;
+	bool user = tc->mode & MODE_USER, write = LEAN_ACCESS_WRITE(x->op);
+	uint32_t error;
 
-	if ((x->arg & PAGE_MASK) + LEAN_ACCESS_SIZE(x->op) > PAGE_SIZE ||
-	    !mmu_lean_refill(tc->mmu, tc->mode & MODE_USER, LEAN_ACCESS_WRITE(x->op), gva(x->arg)))
+	if ((x->arg & PAGE_MASK) + LEAN_ACCESS_SIZE(x->op) > PAGE_SIZE)
 		return LEAN_NO;
-	tc->stats.refills++;
-	history_note(tc->history, HISTORY_REFILL, (uint32_t)tc->cpu->rip, tc->mode, x->arg);
-	return x->target;
+	if (mmu_lean_refill(tc->mmu, user, write, gva(x->arg))) {
+		tc->stats.refills++;
+		history_note(tc->history, HISTORY_REFILL, (uint32_t)tc->cpu->rip, tc->mode, x->arg);
+		return x->target;
+	}
+	if (only_page_fault(x) && mmu_lean_faults(tc->mmu, user, write, gva(x->arg), &error))
+		return lean_page_fault(tc, x->arg, error);
+	return LEAN_NO;
 }

@@ -55,6 +55,12 @@ enum lean_op {
 
 /* Host address of [lin, lin + len), which the interpreter would reach without ado, or null. Never crosses a page. */
 void *lean_at(const struct tc *, bool user, uint32_t lin, unsigned len, bool write);
+/* The same for supervisor reads of four bytes. */
+bool lean_read32(const struct tc *, uint32_t lin, uint32_t *value);
+/* A flat 32-bit segment of the GDT, of exactly this privilege and accessed already: code that is not conforming, or writable data. */
+bool lean_flat_segment(const struct tc *, uint16_t sel, unsigned dpl, bool code, struct cpu_segment *);
+/* Deliver #PF for the instruction at cpu->rip. */
+uint64_t lean_page_fault(struct tc *, uint32_t va, uint32_t error);
 /* The instruction is done: straight on when the mode is the same, else wherever the next one's code is. */
 uint64_t lean_next(struct tc *);
 /* The instruction is done, and the mode cannot have changed by it. */
@@ -66,7 +72,8 @@ static inline uint64_t lean_same(struct tc *tc)
 
 typedef uint64_t lean_fn(struct tc *, unsigned op);
 lean_fn lean_string;                                     /* lean_string.c */
-lean_fn lean_pushf, lean_push_segment; /* lean_stack.c */
+lean_fn lean_pushf, lean_push_segment;                   /* lean_stack.c */
+lean_fn lean_int;                                        /* lean_gate.c */
 lean_fn lean_write_cr, lean_clts, lean_invlpg, lean_in, lean_out; /* lean_control.c */
 lean_fn lean_fxsave, lean_fxrstor;                       /* lean_fpu.c */
 

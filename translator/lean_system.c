@@ -25,14 +25,14 @@ void *lean_at(const struct tc *tc, bool user, uint32_t lin, unsigned len, bool w
 }
 
 /* The same for supervisor accesses. */
-static void *at(const struct tc *tc, uint32_t lin, unsigned len, bool write)
+static const void *at(const struct tc *tc, uint32_t lin, unsigned len)
 {
-	return lean_at(tc, false, lin, len, write);
+	return lean_at(tc, false, lin, len, false);
 }
 
-static bool read32(const struct tc *tc, uint32_t lin, uint32_t *value)
+bool lean_read32(const struct tc *tc, uint32_t lin, uint32_t *value)
 {
-	const void *p = at(tc, lin, 4, false);
+	const void *p = at(tc, lin, 4);
 
 	if (p)
 		memcpy(value, p, 4);
@@ -53,7 +53,7 @@ static bool gdt_entry(const struct tc *tc, uint16_t sel, struct desc *d)
 
 	if ((sel & 4) || off + 7 > tc->cpu->gdtr.limit)
 		return false;
-	p = at(tc, (uint32_t)tc->cpu->gdtr.base + off, 8, false);
+	p = at(tc, (uint32_t)tc->cpu->gdtr.base + off, 8);
 	if (p)
 		memcpy(d, p, 8);
 	return p;
@@ -86,10 +86,9 @@ enum {
 	PLAIN_CODE = SEG_P | SEG_S | SEG_CODE | SEG_ACCESSED, /* not conforming */
 };
 
-/* A flat segment of exactly this privilege, accessed already: `bits` & mask = want. */
-static bool flat_segment(const struct tc *tc, uint16_t sel, unsigned dpl, unsigned mask, unsigned want,
-			 struct cpu_segment *out)
+bool lean_flat_segment(const struct tc *tc, uint16_t sel, unsigned dpl, bool code, struct cpu_segment *out)
 {
+	unsigned mask = code ? CODE_BITS : DATA_BITS, want = code ? PLAIN_CODE : WRITABLE_DATA;
 	struct desc d;
 
 	if (!(sel & ~3u) || !gdt_entry(tc, sel, &d))
@@ -165,7 +164,7 @@ static uint64_t pop_segment(struct tc *tc, unsigned op)
 	struct cpu *c = tc->cpu;
 	uint32_t value;
 
-	if (c->cpl == 3 || !read32(tc, (uint32_t)c->gpr[R_ESP], &value))
+	if (c->cpl == 3 || !lean_read32(tc, (uint32_t)c->gpr[R_ESP], &value))
 		return LEAN_NO;
 	return load_segment(tc, LEAN_SEG(op), (uint16_t)value, 4);
 }
@@ -193,7 +192,7 @@ static uint64_t popf(struct tc *tc, unsigned op)
 	struct cpu *c = tc->cpu;
 	uint32_t value, moved;
 
-	if (c->cpl || (c->eflags & FL_NT) || !read32(tc, (uint32_t)c->gpr[R_ESP], &value) ||
+	if (c->cpl || (c->eflags & FL_NT) || !lean_read32(tc, (uint32_t)c->gpr[R_ESP], &value) ||
 	    !plain_flags(value) || ((value & FL_IF) && tc->x.intr_wait))
 		return LEAN_NO;
 	moved = (value ^ c->eflags) & FL_IOPL;
@@ -227,7 +226,7 @@ static uint64_t iret_same(struct tc *tc, const struct iret_frame *f)
 	struct cpu *c = tc->cpu;
 	struct cpu_segment cs;
 
-	if (!flat_segment(tc, (uint16_t)f->cs, 0, CODE_BITS, PLAIN_CODE, &cs))
+	if (!lean_flat_segment(tc, (uint16_t)f->cs, 0, true, &cs))
 		return LEAN_NO;
 	c->seg[S_CS] = cs;
 	c->rip = f->eip;
@@ -243,8 +242,8 @@ static uint64_t iret_outer(struct tc *tc, const struct iret_frame *f)
 	struct cpu_segment cs, ss;
 
 	if ((f->ss & 3) != 3 || !segments_survive(c) ||
-	    !flat_segment(tc, (uint16_t)f->cs, 3, CODE_BITS, PLAIN_CODE, &cs) ||
-	    !flat_segment(tc, (uint16_t)f->ss, 3, DATA_BITS, WRITABLE_DATA, &ss))
+	    !lean_flat_segment(tc, (uint16_t)f->cs, 3, true, &cs) ||
+	    !lean_flat_segment(tc, (uint16_t)f->ss, 3, false, &ss))
 		return LEAN_NO;
 	c->seg[S_CS] = cs;
 	c->seg[S_SS] = ss;
@@ -259,7 +258,7 @@ static uint64_t iret_outer(struct tc *tc, const struct iret_frame *f)
 static uint64_t iret(struct tc *tc, unsigned op)
 {
 	struct cpu *c = tc->cpu;
-	const struct iret_frame *p = at(tc, (uint32_t)c->gpr[R_ESP], sizeof(*p), false);
+	const struct iret_frame *p = at(tc, (uint32_t)c->gpr[R_ESP], sizeof(*p));
 	struct iret_frame f;
 
 	if (!p || c->cpl || (c->eflags & FL_NT))
@@ -270,72 +269,6 @@ static uint64_t iret(struct tc *tc, unsigned op)
 	if ((f.cs & 3) == 3)
 		return iret_outer(tc, &f);
 	return (f.cs & 3) == 0 ? iret_same(tc, &f) : LEAN_NO;
-}
-
-/* ---------------------------------- INT n ---------------------------------- */
-
-enum { GATE_INTERRUPT = 0x8e00, GATE_TRAP = 0x8f00, GATE_BITS = 0x9f00, TSS32_BUSY = 0xb };
-
-/* The gate's handler in ring 0, by a 32-bit interrupt or trap gate. */
-static bool int_handler(const struct tc *tc, unsigned vector, struct desc *gate, struct cpu_segment *cs)
-{
-	const struct cpu *c = tc->cpu;
-	const void *p;
-
-	if (vector * 8 + 7 > c->idtr.limit || !(p = at(tc, (uint32_t)c->idtr.base + vector * 8, 8, false)))
-		return false;
-	memcpy(gate, p, 8);
-	if (((gate->hi & GATE_BITS) != GATE_INTERRUPT && (gate->hi & GATE_BITS) != GATE_TRAP) ||
-	    (gate->hi >> 13 & 3) < c->cpl)
-		return false;
-	if (!flat_segment(tc, (uint16_t)(gate->lo >> 16), 0, CODE_BITS, PLAIN_CODE, cs))
-		return false;
-	cs->sel &= (uint16_t)~3u;
-	return true;
-}
-
-static bool ring0_stack(const struct tc *tc, struct cpu_segment *ss, uint32_t *esp)
-{
-	const struct cpu_segment *tr = &tc->cpu->seg[S_TR];
-	uint32_t sel;
-
-	if ((tr->attr & (SEG_NULL | SEG_S | SEG_TYPE)) != TSS32_BUSY || tr->limit < 11 ||
-	    !read32(tc, (uint32_t)tr->base + 4, esp) || !read32(tc, (uint32_t)tr->base + 8, &sel))
-		return false;
-	return (sel & 3) == 0 && flat_segment(tc, (uint16_t)sel, 0, DATA_BITS, WRITABLE_DATA, ss);
-}
-
-static uint64_t int_from_user(struct tc *tc, const struct desc *gate, const struct cpu_segment *cs)
-{
-	struct cpu *c = tc->cpu;
-	struct cpu_segment ss;
-	struct iret_frame f, *p;
-	uint32_t esp;
-
-	if (!ring0_stack(tc, &ss, &esp) || !(p = at(tc, esp - (uint32_t)sizeof(f), sizeof(f), true)))
-		return LEAN_NO;
-	f = (struct iret_frame){tc->x.arg, c->seg[S_CS].sel, c->eflags, (uint32_t)c->gpr[R_ESP],
-				c->seg[S_SS].sel};
-	memcpy(p, &f, sizeof(f));
-	c->seg[S_CS] = *cs;
-	c->seg[S_SS] = ss;
-	c->gpr[R_ESP] = esp - (uint32_t)sizeof(f);
-	c->cpl = 0;
-	c->rip = (gate->lo & 0xffff) | (gate->hi & 0xffff0000);
-	c->eflags &= ~(uint32_t)(FL_TF | FL_NT | FL_RF | FL_VM);
-	if ((gate->hi & GATE_BITS) == GATE_INTERRUPT)
-		c->eflags &= ~(uint32_t)FL_IF;
-	return lean_continue(tc);
-}
-
-static uint64_t int_n(struct tc *tc, unsigned op)
-{
-	struct cpu_segment cs;
-	struct desc gate;
-
-	if (tc->cpu->cpl != 3 || !int_handler(tc, LEAN_VECTOR(op), &gate, &cs))
-		return LEAN_NO;
-	return int_from_user(tc, &gate, &cs);
 }
 
 /* ---------------------------------- SYSENTER, SYSEXIT ---------------------------------- */
@@ -388,7 +321,7 @@ static uint64_t sysexit(struct tc *tc, unsigned op)
 static lean_fn *const operation[LEAN_OPS] = {
 	[LEAN_MOV_SEG] = mov_segment, [LEAN_LOAD_SEG] = load_segment_value,
 	[LEAN_POP_SEG] = pop_segment, [LEAN_POPF] = popf,
-	[LEAN_IRET] = iret,           [LEAN_INT] = int_n,
+	[LEAN_IRET] = iret,           [LEAN_INT] = lean_int,
 	[LEAN_SYSENTER] = sysenter,   [LEAN_SYSEXIT] = sysexit,
 	[LEAN_STRING] = lean_string,  [LEAN_PUSHF] = lean_pushf,
 	[LEAN_PUSH_SEG] = lean_push_segment,

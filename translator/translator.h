@@ -139,6 +139,7 @@ void tc_log_changed(struct tc *);
 	X(lean_system, "system instructions done so") \
 	X(lookup_misses, "indirect look-up misses") \
 	X(refills, "look-ups that missed and were filled on the lean path") \
+	X(lean_faults, "page faults delivered on the lean path") \
 	X(callouts, "generic callouts") \
 	X(interpreted, "instructions interpreted") \
 	X(executed, "instructions executed in translated code (with counting on)") \
