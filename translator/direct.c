@@ -195,7 +195,7 @@ static void measure(struct direct *d, struct world *w)
 
 static struct host_world *make_world(struct direct *d)
 {
-	struct host_world *h = malloc(sizeof(*h));
+	struct host_world *h = calloc(1, sizeof(*h));
 	char err[256];
 
 	if (!h)
@@ -249,6 +249,7 @@ static struct host_world *world_of(struct direct *d, unsigned space)
 			return NULL;
 		h->space = space;
 		h->execs = h->exits = 0;
+		h->entries = 0;
 	}
 	h->used = __rdtsc();
 	/* a window that was recycled meanwhile has reported everything as dropped */
@@ -450,6 +451,7 @@ static enum world_stop enter(struct direct *d, struct host_world *h, struct worl
 	c->rip = r.eip;
 	c->eflags = r.eflags;
 	tc->stats.world_entries++;
+	h->entries++;
 	history_note(tc->history, HISTORY_WORLD_LEAVE, r.eip, tc->mode,
 		     HISTORY_LEAVE(stop, x->signal, x->trap, (uint32_t)x->address));
 	return stop;

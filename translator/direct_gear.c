@@ -36,9 +36,14 @@ bool direct_gear(const struct tc *tc, unsigned space)
 	return tc->config.direct == TC_DIRECT_ON || (g->on && g->now && has_window(tc, space));
 }
 
+uint64_t direct_long(const struct tc *tc)
+{
+	return LONG * tc->exit_cycles;
+}
+
 static bool is_long(const struct tc *tc, uint64_t cycles)
 {
-	return cycles >= LONG * tc->exit_cycles;
+	return cycles >= direct_long(tc);
 }
 
 /* ---------------------------------- stretches ---------------------------------- */

@@ -27,6 +27,7 @@ struct host_world {
 	struct world *w;
 	unsigned space; /* NO_SPACE: none at present */
 	uint64_t used; /* TSC */
+	uint64_t entries; /* since it is this space's */
 	unsigned execs;
 	/* since the last audit */
 	unsigned exits;

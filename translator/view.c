@@ -199,33 +199,13 @@ void tc_view_gears(struct tc *tc, FILE *f)
 	fputs("space  gear      callouts  faults  patience\n", f);
 	for (unsigned i = 1; i < MMU_MAX_SPACES; i++) {
 		const struct gear *g = &tc->gear[i];
-		bool direct = tc->direct && tc->direct_gear[i].on;
+		bool direct = tc->direct && tc->direct_gear[i].on; /* by stretches: info worlds */
 
 		if (direct || g->window || g->callouts || g->faults || g->patience)
 			fprintf(f, "%5u  %-8s  %8u  %6u  %8u\n", i,
 				direct ? "direct" : g->window ? "window" : "look-up", g->callouts, g->faults,
 				g->patience);
 	}
-}
-
-void tc_view_worlds(struct tc *tc, FILE *f)
-{
-	const struct tc_stats *s = tc_statistics(tc);
-	static const char *const prefixes[] = {"world", "pages_", "direct_"};
-
-	if (!tc->direct)
-		fputs("user code never runs directly here: see -accel dbt,direct=\n", f);
-	else if (tc->config.direct == TC_DIRECT_ON)
-		fputs("all user code runs directly where it can\n", f);
-	for (unsigned i = 1; tc->direct && i < MMU_MAX_SPACES; i++)
-		if (tc->direct_gear[i].on)
-			fprintf(f, "space %u runs directly\n", i);
-#define X(name, text)                                                                              \
-	for (unsigned i = 0; i < ARRAY_LEN(prefixes); i++)                                         \
-		if (!strncmp(#name, prefixes[i], strlen(prefixes[i])))                             \
-			fprintf(f, "%14llu  %s\n", (unsigned long long)s->name, text);
-	TC_STATS(X)
-#undef X
 }
 
 /* ---- callouts ---- */
