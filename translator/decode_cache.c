@@ -10,7 +10,7 @@
  */
 #include "translator/classify.h"
 
-enum { SHAPES = 1024, LONGEST = 15 };
+enum { SHAPES = 2048, LONGEST = 15 };
 
 /* What is known of an opcode. */
 enum { UNKNOWN, NO_MODRM, MODRM, VARIES };
@@ -30,9 +30,9 @@ void decode_forget(void)
 
 static struct shape *slot(uint64_t key)
 {
-	return &shapes[(key * 0x9e3779b97f4a7c15ull) >> 54];
+	return &shapes[(key * 0x9e3779b97f4a7c15ull) >> 53];
 }
-_Static_assert(SHAPES == 1 << (64 - 54), "slot() has as many bits");
+_Static_assert(SHAPES == 1 << (64 - 53), "slot() has as many bits");
 
 static bool is_prefix(uint8_t b)
 {
