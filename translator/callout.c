@@ -81,12 +81,13 @@ uint32_t callout_check(struct tcx *x)
 	struct tc *tc = x->tc;
 	struct ccf *c = ccf_of(tc, x->arg);
 
-	bool unchanged = ccf_unchanged(tc, c);
+	bool unchanged = ccf_unchanged(tc, c), leave = smc_selfchecked(tc, x->arg, unchanged);
 
-	if (smc_selfchecked(tc, x->arg, unchanged))
-		return 1;
-	if (unchanged)
+	if (!leave && unchanged)
 		return 0;
+	counts_take_back(tc, x->arg);
+	if (leave)
+		return 1;
 	c->flags |= CCF_STALE;
 	ccf_drop(tc, x->arg);
 	return 1;
