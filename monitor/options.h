@@ -20,7 +20,7 @@ enum { OPTIONS_MAX_SERIAL = 4, OPTIONS_MAX_MONITORS = 4, OPTIONS_ERROR_LEN = 512
 
 enum accel_kind { ACCEL_DBT, ACCEL_INTERP };
 enum accel_lookup { LOOKUP_AUTO, LOOKUP_ON, LOOKUP_OFF };
-enum accel_direct { DIRECT_OFF, DIRECT_AUTO, DIRECT_ON };
+enum accel_direct { DIRECT_AUTO, DIRECT_ON, DIRECT_OFF };
 
 struct accel_options {
 	enum accel_kind kind;

@@ -35,6 +35,7 @@ class Peer:
 KNOWN = {
     "ringfence": (None, []),
     "ringfence-nolookup": (None, ["-accel", "dbt,lookup=off"]),
+    "ringfence-translated": (None, ["-accel", "dbt,direct=off"]),
     "ringfence-interp": (None, ["-accel", "interp"]),
     "qemu-tcg": ("qemu-system-i386", ["-accel", "tcg"]),
     "qemu-kvm": ("qemu-system-i386", ["-accel", "kvm"]),
