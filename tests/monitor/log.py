@@ -150,6 +150,9 @@ def at_run_time():
     check("ends well", vm.end() == 0)
 
 
+if not os.path.exists(os.path.join(GUESTS, "task_switch.elf")):
+    print(f"no test kernels in {GUESTS}")
+    sys.exit(77)
 translation()
 execution()
 events()
