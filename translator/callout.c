@@ -13,6 +13,7 @@ static void deliver(struct tc *tc)
 void interpret_here(struct tc *tc)
 {
 	guest_x87_pointers(tc);
+	loaded_forget(tc);
 	switch (cpu_interpret_one(tc->cpu)) {
 	case OUT_FAULT:
 		deliver(tc);

@@ -149,6 +149,17 @@ struct ibtc {
 
 /* ---------------------------------- per-vCPU block (R14) ---------------------------------- */
 
+/*
+ * What a segment register was last loaded from, by the lean path and from the GDT: kernels reload DS and ES with what they hold
+ * already whenever they are entered and left, and translated code can see that (xl_segment.c). Zero matches nothing. Forgotten whenever
+ * anything else may have loaded segments: true of the register as long as only translated code and the lean path have run.
+ */
+struct tcx_loaded {
+	uint32_t not_sel;            /* ~selector */
+	uint32_t at;                 /* linear address of the descriptor */
+	uint32_t minus_lo, minus_hi; /* its two words, negated: LEA can compare with sums only */
+};
+
 struct tcx {
 	uint64_t host_rsp;
 	uint64_t target; /* where tc_enter goes */
@@ -166,6 +177,7 @@ struct tcx {
 	uint64_t tmp;
 	uint32_t op; /* lean.h */
 	uint64_t *counts; /* counts.h; null: off */
+	struct tcx_loaded loaded[6]; /* by number of the segment register */
 	/* filled by the signal handler */
 	uint64_t fault_rip, fault_addr;
 	uint32_t fault_error, fault_signal;
@@ -291,6 +303,11 @@ struct tc {
 	bool failed;
 };
 
+static inline void loaded_forget(struct tc *tc)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(tc->x.loaded); i++)
+		tc->x.loaded[i].not_sel = 0;
+}
 static inline uint8_t *tc_rx(const struct tc *tc, uint32_t off) { return tc->rx + off; }
 static inline struct ccf *ccf_of(struct tc *tc, ccf_id id) { return &tc->ccf[id]; }
 

@@ -108,20 +108,29 @@ static bool alike(const struct cpu_segment *a, const struct cpu_segment *b)
 	return a->limit == b->limit && (a->base == 0) == (b->base == 0) && !((a->attr ^ b->attr) & bits);
 }
 
+static bool null_selector(uint16_t sel)
+{
+	return !(sel & ~3u);
+}
+
 /* DS, ES, FS, GS with a null selector or writable data from the GDT. */
-static bool find_segment(const struct tc *tc, uint16_t sel, struct cpu_segment *s)
+static bool find_segment(const struct tc *tc, uint16_t sel, struct cpu_segment *s, struct desc *d)
 {
 	unsigned rpl = sel & 3, need = rpl > tc->cpu->cpl ? rpl : tc->cpu->cpl;
-	struct desc d;
 
-	if (!(sel & ~3u)) {
+	if (null_selector(sel)) {
 		*s = (struct cpu_segment){.sel = sel, .attr = SEG_NULL};
 		return true;
 	}
-	if (!gdt_entry(tc, sel, &d))
+	if (!gdt_entry(tc, sel, d))
 		return false;
-	*s = segment_of(&d, sel);
+	*s = segment_of(d, sel);
 	return (s->attr & DATA_BITS) == WRITABLE_DATA && dpl_of(s->attr) >= need;
+}
+
+static void note_loaded(struct tc *tc, unsigned seg, uint16_t sel, const struct desc *d)
+{
+	tc->x.loaded[seg] = (struct tcx_loaded){~(uint32_t)sel, (uint32_t)tc->cpu->gdtr.base + (sel & ~7u), -d->lo, -d->hi};
 }
 
 /* The whole instruction; ESP moves by `pop`. */
@@ -129,10 +138,15 @@ static uint64_t load_segment(struct tc *tc, unsigned seg, uint16_t sel, unsigned
 {
 	struct cpu *c = tc->cpu;
 	struct cpu_segment s, *now = &c->seg[seg];
+	struct desc d;
 	bool same;
 
-	if (!find_segment(tc, sel, &s))
+	if (!find_segment(tc, sel, &s, &d))
 		return LEAN_NO;
+	if (null_selector(sel))
+		tc->x.loaded[seg].not_sel = 0;
+	else
+		note_loaded(tc, seg, sel, &d);
 	same = alike(&s, now);
 	*now = s;
 	c->gpr[R_ESP] = (uint32_t)(c->gpr[R_ESP] + pop);

@@ -45,6 +45,11 @@
 #define TCX_TMP 136
 #define TCX_OP 144
 #define TCX_COUNTS 152
+#define TCX_LOADED 160
+#define TCX_LOADED_SIZE 16
+#define TCX_LOADED_AT 4
+#define TCX_LOADED_LO 8
+#define TCX_LOADED_HI 12
 
 /* R12 is this much above the software TLB, so that SHRX by R12 shifts by the size of a page */
 #define TLB_BIAS 12

@@ -42,6 +42,11 @@ CHECK(TCX_TLB, struct tcx, tlb);
 CHECK(TCX_TMP, struct tcx, tmp);
 CHECK(TCX_OP, struct tcx, op);
 CHECK(TCX_COUNTS, struct tcx, counts);
+CHECK(TCX_LOADED, struct tcx, loaded);
+CHECK(TCX_LOADED_AT, struct tcx_loaded, at);
+CHECK(TCX_LOADED_LO, struct tcx_loaded, minus_lo);
+CHECK(TCX_LOADED_HI, struct tcx_loaded, minus_hi);
+_Static_assert(TCX_LOADED_SIZE == sizeof(struct tcx_loaded), "TCX_LOADED_SIZE is out of date");
 
 /* xl_lookup.c indexes with MOVZX from 16 bits, scaled by 4 and 8. */
 _Static_assert(sizeof(((struct softtlb *)0)->minus_page[0][0]) == 4, "read as [tlb + index * 4]");

@@ -137,15 +137,24 @@ static void select_window(struct tc *tc)
 
 /* ---------------------------------- dispatcher ---------------------------------- */
 
+/* Deliveries load no data segments, but for task gates. */
+static void delivered(struct tc *tc, uint16_t task)
+{
+	if (tc->cpu->seg[S_TR].sel != task)
+		loaded_forget(tc);
+}
+
 static void deliver_interrupts(struct tc *tc)
 {
 	struct cpu *c = tc->cpu;
+	uint16_t task = c->seg[S_TR].sel;
 	int vector;
 
 	tc->x.intr_wait = 0;
 	if (tc->ops.nmi_pending(tc->ops.ctx) && !c->nmi_block && !c->shadow &&
 	    tc->ops.nmi_ack(tc->ops.ctx)) {
 		cpu_deliver_interrupt(c, EXC_NMI);
+		delivered(tc, task);
 		tc->last_exit = 0;
 		return;
 	}
@@ -160,6 +169,7 @@ static void deliver_interrupts(struct tc *tc)
 		if (c->cpl == 3)
 			gear_tick(tc);
 		cpu_deliver_interrupt(c, (unsigned)vector);
+		delivered(tc, task);
 		tc->stats.interrupts++;
 	}
 	tc->last_exit = 0;
@@ -179,6 +189,7 @@ static ccf_id find_or_translate(struct tc *tc)
 	uint32_t lin = (uint32_t)tc->cpu->rip;
 	ccf_id id = ibtc_get(tc, lin);
 	uint64_t begin;
+	uint16_t task = tc->cpu->seg[S_TR].sel;
 	gpa_t at;
 
 	if (id)
@@ -186,6 +197,7 @@ static ccf_id find_or_translate(struct tc *tc)
 	if (mmu_track_code(tc->mmu, tc->mode & MODE_USER, gva(lin), &at) != OUT_OK) {
 		tc->stats.exceptions++;
 		cpu_deliver_fault(tc->cpu);
+		delivered(tc, task);
 		return 0;
 	}
 	id = ccf_find(tc, lin, tc->mode, at.v);
@@ -329,6 +341,7 @@ enum tc_exit tc_run(struct tc *tc)
 
 	tc->x.window = 0; /* GS is set anew: another VM may have run on this thread */
 	tc->last_exit = 0; /* a debugger may have moved the guest since */
+	loaded_forget(tc);
 	for (;;) {
 		if (atomic_load_explicit(&tc->x.kick, memory_order_relaxed)) {
 			atomic_store(&tc->x.kick, 0);

@@ -78,6 +78,8 @@ size_t xl_callout(struct tu *, uint32_t eip, uint32_t arg, int32_t stub);
 size_t xl_interpret(struct tu *, const struct tinsn *);
 /* Done by the lean path (lean.h says what `word` means), interpreted when that declines; then on behind it. */
 bool xl_lean(struct tu *, const struct tinsn *, uint32_t word);
+/* It comes back to the place that emit_patch32(result) is given. */
+size_t xl_lean_call(struct tu *, const struct tinsn *, uint32_t word);
 /* Leave for the dispatcher at `eip`. */
 void xl_leave_tc(struct tu *, uint32_t eip);
 

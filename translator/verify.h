@@ -27,6 +27,7 @@ enum kind {
 	K_SAVE_RCX,
 	K_RESTORE_RCX,
 	K_JRCXZ,
+	K_BOTH_ZERO, /* lea rcx, [r10 + r11*8] between the two */
 	K_SAVE_RSP,
 	K_HOST_RSP,
 	K_PUSHFQ,

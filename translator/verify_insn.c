@@ -163,6 +163,7 @@ static const struct {
 	{X86_REG_RSI, X86_REG_R8, X86_REG_RSI, 1, K_BASE_RSI},
 	{X86_REG_RDI, X86_REG_R8, X86_REG_RDI, 1, K_BASE_RDI},
 	{X86_REG_ECX, X86_REG_RCX, X86_REG_R11, 1, K_COMPARE},
+	{X86_REG_RCX, X86_REG_R10, X86_REG_R11, 8, K_BOTH_ZERO},
 };
 
 static enum kind kind_of_lea(const cs_insn *in, struct vinsn *v)
@@ -444,6 +445,7 @@ static bool may_have_guest64(enum kind k)
 	case K_RESTORE_RSP:
 	case K_BASE_RSI:
 	case K_BASE_RDI:
+	case K_BOTH_ZERO:
 		return true;
 	default:
 		return false;

@@ -159,6 +159,13 @@ static const struct {
 	{false, CPU_CR4, 4, FIELD_READ},
 };
 
+static unsigned loaded_rights(int64_t disp, unsigned size)
+{
+	int64_t off = disp - TCX_LOADED;
+
+	return off >= 0 && off < 6 * TCX_LOADED_SIZE && off % 4 == 0 && size == 4 ? FIELD_READ : 0;
+}
+
 static unsigned segment_rights(int64_t disp, unsigned size)
 {
 	int64_t off = disp - CPU_SEG;
@@ -174,5 +181,5 @@ unsigned verify_field_rights(bool tcx, int64_t disp, unsigned size)
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
 		if (fields[i].tcx == tcx && fields[i].off == disp && fields[i].size == size)
 			return fields[i].rights;
-	return tcx ? 0 : segment_rights(disp, size);
+	return tcx ? loaded_rights(disp, size) : segment_rights(disp, size);
 }

@@ -54,6 +54,8 @@ static const char *tcx_field(unsigned long disp)
 	for (unsigned i = 0; i < ARRAY_LEN(fields); i++)
 		if (fields[i].disp == disp)
 			return fields[i].text;
+	if (disp >= TCX_LOADED && disp < TCX_LOADED + 6 * TCX_LOADED_SIZE)
+		return "segment: does it hold this already?";
 	return "translator's block";
 }
 

@@ -64,51 +64,18 @@ bool xl_rdtsc(struct tu *u, const struct tinsn *t)
 /* ---------------------------------- by the lean path ---------------------------------- */
 
 /* The word that says what to do goes in R11; else as xl_interpret. */
+size_t xl_lean_call(struct tu *u, const struct tinsn *t, uint32_t word)
+{
+	emit_imm32(&u->e, H_R11, word);
+	return xl_callout(u, t->eip, t->next, TCX_STUB_SYSTEM);
+}
+
 bool xl_lean(struct tu *u, const struct tinsn *t, uint32_t word)
 {
-	size_t back;
+	size_t back = xl_lean_call(u, t, word);
 
-	emit_imm32(&u->e, H_R11, word);
-	back = xl_callout(u, t->eip, t->next, TCX_STUB_SYSTEM);
 	emit_patch32(&u->e, back, u->e.len);
 	return true;
-}
-
-static bool data_segment(unsigned seg)
-{
-	return seg == S_ES || seg == S_DS || seg == S_FS || seg == S_GS;
-}
-
-/* A selector in memory is loaded here, where the window is, and handed over in the vCPU block. */
-static bool load_from_memory(struct tu *u, const struct tinsn *t)
-{
-	struct xmem m;
-
-	if (t->form == FORM_LOOKUP || !xl_mem(u, t, &m))
-		return false;
-	emit_load16zx(&u->e, H_R10, m);
-	emit_store32(&u->e, tcx_mem(TCX_TMP), H_R10);
-	return xl_lean(u, t, LEAN_WORD(LEAN_LOAD_SEG, t->z.raw.modrm.reg, 0));
-}
-
-bool xl_mov_to_segment(struct tu *u, const struct tinsn *t)
-{
-	if (!data_segment(t->z.raw.modrm.reg))
-		return false;
-	if (t->has_mem)
-		return load_from_memory(u, t);
-	return xl_lean(u, t, LEAN_WORD(LEAN_MOV_SEG, t->z.raw.modrm.reg, t->z.raw.modrm.rm));
-}
-
-bool xl_pop_segment(struct tu *u, const struct tinsn *t)
-{
-	unsigned seg = t->z.opcode >> 3; /* 07 ES, 17 SS, 1F DS */
-
-	if (t->z.opcode_map == ZYDIS_OPCODE_MAP_0F)
-		seg = t->z.opcode < 0xa8 ? S_FS : S_GS;
-	if (tinsn_op16(t) || !data_segment(seg))
-		return false;
-	return xl_lean(u, t, LEAN_WORD(LEAN_POP_SEG, seg, 0));
 }
 
 bool xl_popf(struct tu *u, const struct tinsn *t)

@@ -259,6 +259,57 @@ static void hidden_part(void)
 	check_eq(c.edx & 0xff, 16, "a reload takes the new base");
 }
 
+/*
+ * Loads of what the register holds already, over and over, as a kernel's entry does them; then something about it changes without any
+ * other load in between: the descriptor's base, its presence, the table's limit, the privilege asked for.
+ */
+#define LOAD_OFTEN "movl $3,%ebp\n1: movw %ax,%es\npushl %eax\npopl %es\ndecl %ebp\njnz 1b\n"
+
+static void reload(const char *name, u32 code, u32 vector, u32 offset)
+{
+	struct context c = kernel_context(code);
+
+	gdt_set(S1, (u32)area, 0xfffff, SEG_DATA | 1, SEG_G | SEG_B);
+	c.eax = S1;
+	c.esi = (u32)&gdt[S1 / 8];
+	c.edx = (u32)area + 16;
+	run(&c);
+	if (vector != DONE)
+		expect(&c, name, vector, S1, offset);
+	else if (expect_done(&c, name))
+		check_eq(c.ecx & 0xffff, 16 << 8, "  the base is the new one");
+}
+
+static void reloads(void)
+{
+	static struct {
+		u16 limit;
+		u32 base;
+	} __attribute__((packed)) table;
+	struct context c;
+
+	reload("again, the descriptor has another base",
+	       CODE(LOAD_OFTEN "movb %es:0,%cl\nmovw %dx,2(%esi)\nmovw %ax,%es\nmovb %es:0,%ch"), DONE, 0);
+	reload("again by POP, the descriptor has another base",
+	       CODE(LOAD_OFTEN "movb %es:0,%cl\nmovw %dx,2(%esi)\npushl %eax\npopl %es\nmovb %es:0,%ch"), DONE, 0);
+	reload("again, the segment is absent", CODE(LOAD_OFTEN "andb $0x7f,5(%esi)\n2: movw %ax,%es"), NP, 16);
+	__asm__("sgdt %0" : "=m"(table));
+	c = kernel_context(CODE(LOAD_OFTEN "lgdt (%edi)\nmovw %ax,%es"));
+	gdt_set(S1, (u32)area, 0xfffff, SEG_DATA | 1, SEG_G | SEG_B);
+	c.eax = S1;
+	c.edi = (u32)&table;
+	table.limit = S1 - 1;
+	run(&c);
+	table.limit = GDT_ENTRIES * 8 - 1;
+	__asm__ volatile("lgdt %0" : : "m"(table));
+	expect(&c, "again, the table is shorter", GP, S1, 15);
+	c = kernel_context(CODE(LOAD_OFTEN "xorl %ecx,%ecx\nmovw %cx,%es\nmovw %es,%bx\nmovw %ax,%es\nmovw %es,%cx"));
+	c.eax = S1;
+	run(&c);
+	if (expect_done(&c, "again, after a null selector"))
+		check_eq((c.ebx & 0xffff) << 16 | (c.ecx & 0xffff), S1, "  both are seen");
+}
+
 static void ldt(void)
 {
 	static u64 table[4];
@@ -323,6 +374,7 @@ void guest_main(void)
 	based_code();
 	code_limit();
 	hidden_part();
+	reloads();
 	ldt();
 	queries();
 }
