@@ -185,8 +185,11 @@ static bool window_fault(struct tc *tc, ccf_id id, uint32_t eip)
 		learn_form(tc, id, eip, FORM_LOOKUP);
 		break;
 	case MMU_TRUE_FAULT:
+		/* by look-up it costs no signal */
 		if (user)
-			gear_fault(tc); /* by look-up it costs no signal */
+			gear_fault(tc);
+		else if (tc->lookup_possible && tc->config.lookup != TC_LOOKUP_OFF && hint_exception(tc, eip))
+			learn_form(tc, id, eip, FORM_LOOKUP);
 		break;
 	case MMU_CODE_WRITE:
 	case MMU_EMULATE:

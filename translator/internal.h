@@ -281,6 +281,7 @@ struct tc {
 	bool stretch_interrupted;    /* what comes now is an interrupt, not its end */
 	bool lookup_possible;
 	bool fsgsbase;
+	const struct softtlb *softtlb[2]; /* of supervisor and user accesses */
 	bool lean;              /* may the lean path be taken? */
 	bool unchained;         /* every block comes by the dispatcher: lockstep, or the log wants to see it */
 	bool watched;           /* not by system instructions: a debugger looks at events */

@@ -53,8 +53,17 @@ enum lean_op {
 #define LEAN_ACCESS_SIZE(word) ((word) & 0xff)
 #define LEAN_ACCESS_WRITE(word) ((word) >> 8 & 1)
 
+void *lean_at_miss(const struct tc *, bool user, uint32_t lin, bool write);
 /* Host address of [lin, lin + len), which the interpreter would reach without ado, or null. Never crosses a page. */
-void *lean_at(const struct tc *, bool user, uint32_t lin, unsigned len, bool write);
+static inline void *lean_at(const struct tc *tc, bool user, uint32_t lin, unsigned len, bool write)
+{
+	void *p;
+
+	if ((lin & PAGE_MASK) + len > PAGE_SIZE)
+		return NULL;
+	p = softtlb_host(tc->softtlb[user], write, lin);
+	return p ? p : lean_at_miss(tc, user, lin, write);
+}
 /* The same for supervisor reads of four bytes. */
 bool lean_read32(const struct tc *, uint32_t lin, uint32_t *value);
 /* A flat 32-bit segment of the GDT, of exactly this privilege and accessed already: code that is not conforming, or writable data. */

@@ -109,8 +109,11 @@ static uint64_t enter(struct tc *tc, const struct entry *e)
 
 uint64_t lean_int(struct tc *tc, unsigned op)
 {
-	struct entry e = {.eip = tc->x.arg, .eflags = tc->cpu->eflags};
+	struct entry e; /* an initializer would clear all of it, which costs as much as the rest */
 
+	e.eip = tc->x.arg;
+	e.eflags = tc->cpu->eflags;
+	e.has_error = false;
 	if (tc->cpu->cpl != 3 || !find_handler(tc, LEAN_VECTOR(op), true, &e) || !find_stack(tc, &e))
 		return LEAN_NO;
 	return enter(tc, &e);
@@ -124,8 +127,12 @@ uint64_t lean_page_fault(struct tc *tc, uint32_t va, uint32_t error)
 {
 	struct cpu *c = tc->cpu;
 	uint32_t eip = (uint32_t)c->rip, mode = tc->mode;
-	struct entry e = {.eip = eip, .eflags = c->eflags | FL_RF, .error = error, .has_error = true};
+	struct entry e;
 
+	e.eip = eip;
+	e.eflags = c->eflags | FL_RF;
+	e.has_error = true;
+	e.error = error;
 	if (!tc->lean || tc->watched || !find_handler(tc, EXC_PF, false, &e) || !find_stack(tc, &e) ||
 	    !mmu_lean_invlpg(tc->mmu, gva(va)))
 		return LEAN_NO;

@@ -11,17 +11,11 @@
 
 /* ---------------------------------- guest memory ---------------------------------- */
 
-void *lean_at(const struct tc *tc, bool user, uint32_t lin, unsigned len, bool write)
+void *lean_at_miss(const struct tc *tc, bool user, uint32_t lin, bool write)
 {
-	const struct softtlb *tlb = mmu_softtlb(tc->mmu, user);
-	void *p;
-
-	if ((lin & PAGE_MASK) + len > PAGE_SIZE)
+	if (!mmu_lean_refill(tc->mmu, user, write, gva(lin)))
 		return NULL;
-	p = softtlb_host(tlb, write, lin);
-	if (!p && mmu_lean_refill(tc->mmu, user, write, gva(lin)))
-		p = softtlb_host(tlb, write, lin);
-	return p;
+	return softtlb_host(mmu_softtlb(tc->mmu, user), write, lin);
 }
 
 /* The same for supervisor accesses. */

@@ -12,6 +12,8 @@
 
 void window_init(struct tc *tc)
 {
+	for (unsigned user = 0; user < 2; user++)
+		tc->softtlb[user] = mmu_softtlb(tc->mmu, user);
 	tc->fsgsbase = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT;
 }
 
