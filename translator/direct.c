@@ -193,15 +193,24 @@ static void measure(struct direct *d, struct world *w)
 	d->tc->exit_cycles = d->cost.cycles;
 }
 
-static struct host_world *make_world(struct direct *d)
+/* None can be made: this space is not tried again. */
+static void refused(struct direct *d, unsigned space, const char *why)
+{
+	if (!d->refused)
+		fprintf(stderr, "ringfence: some user code runs translated, not directly: %s\n", why);
+	d->refused = true;
+	d->tc->direct_gear[space].banned = true;
+}
+
+static struct host_world *make_world(struct direct *d, unsigned space)
 {
 	struct host_world *h = calloc(1, sizeof(*h));
-	char err[256];
+	char err[256] = "out of memory";
 
-	if (!h)
-		return NULL;
-	h->w = world_create(physmap_fd(d->tc->pm), err, sizeof(err));
-	if (!h->w) {
+	if (h)
+		h->w = world_create(physmap_fd(d->tc->pm), err, sizeof(err));
+	if (!h || !h->w) {
+		refused(d, space, err);
 		free(h);
 		return NULL;
 	}
@@ -225,12 +234,12 @@ static struct host_world *oldest_world(struct direct *d)
 	return h;
 }
 
-static struct host_world *any_world(struct direct *d)
+static struct host_world *any_world(struct direct *d, unsigned space)
 {
 	struct host_world *h = oldest_world(d);
 
 	if (d->worlds < WORLDS_MAX && (!h || h->space != NO_SPACE))
-		return make_world(d);
+		return make_world(d, space);
 	if (!h)
 		return NULL;
 	if (h->space != NO_SPACE)
@@ -244,7 +253,7 @@ static struct host_world *world_of(struct direct *d, unsigned space)
 	struct host_world *h = find_world(d, space);
 
 	if (!h) {
-		h = any_world(d);
+		h = any_world(d, space);
 		if (!h)
 			return NULL;
 		h->space = space;

@@ -47,7 +47,7 @@ struct direct {
 	uint64_t (*starts)[VET_STARTS];
 	struct world_cost cost; /* of going in and out */
 	uint32_t stuck_rip, stuck;
-	bool warned;
+	bool warned, refused;
 };
 
 /* ---- direct_code.c ---- */

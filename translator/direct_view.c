@@ -13,7 +13,7 @@ static const char *state_of(const struct tc *tc, const struct direct_gear *g, un
 	};
 
 	if (g->banned)
-		return "never again: its worlds broke";
+		return "never again: its worlds broke, or none could be made";
 	if (direct_gear(tc, space))
 		return "runs directly";
 	return g->on ? "candidate; this stretch runs translated" : dismissed[g->demoted];

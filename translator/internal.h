@@ -217,7 +217,7 @@ enum { STRETCH_GUESSES = 256 };
 enum demotion { DEMOTED_NEVER, DEMOTED_SHORT, DEMOTED_COST };
 struct direct_gear {
 	bool on;     /* a candidate: its stretches are timed */
-	bool banned; /* its worlds broke too often */
+	bool banned; /* its worlds broke too often, or none could be made */
 	bool open;   /* a stretch has begun */
 	bool now;    /* and runs directly */
 	uint8_t deaths, patience;
