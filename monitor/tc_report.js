@@ -189,7 +189,8 @@ function showTime() {
 /* ---- events over time ---- */
 
 const kindColours = {translate: "#3b7dd8", revive: "#2f9e77", invalidate: "#d0443c", evict: "#8b6f47", form: "#8e5bbf", gear: "#e08a2e",
-	hidden: "#5b8aa6", fault: "#c94f7c", chain: "#4aa3a3", miss: "#a08a2e", callout: "#b05fb0"};
+	hidden: "#5b8aa6", fault: "#c94f7c", chain: "#4aa3a3", miss: "#a08a2e", callout: "#b05fb0", move: "#5f9e3d", interrupt: "#8793a5",
+	refill: "#c28f5c", exit: "#b58a3a", "world-enter": "#2f9e77", "world-leave": "#57b894", "world-map": "#7fae4e", "world-lost": "#a32c2c"};
 
 function histogram(slots, colour) {
 	const most = slots.reduce((a, b) => Math.max(a, b), 0), n = slots.length;
@@ -250,15 +251,27 @@ function pager(place, size, count, draw) {
 }
 
 function showEvents() {
-	const latest = D.events.slice().reverse(), body = el("tbody");
-	$("events").querySelector("summary").textContent = `The last ${num(latest.length)} events recorded`;
+	const latest = D.events.slice().reverse(), body = el("tbody"), kinds = [...new Set(latest.map(e => e[1]))].sort((a, b) => a - b);
+	const word = kind => D.timeline.kinds[kind].word, at = new Map();
+	for (let i = 0; i < N; i++)
+		if (!at.has(C.lin[i]) || heat(i) > heat(at.get(C.lin[i])))
+			at.set(C.lin[i], i);
+	let shown = latest;
+	$("events").querySelector("summary").textContent = `${num(latest.length)} events: the last of each kind that are on record`;
+	$("event-kind").append(el("option", {value: ""}, "all"), ...kinds.map(k => el("option", {value: k}, word(k))));
 	$("event-table").append(el("thead", {}, el("tr", {}, el("th", {class: "num"}, "seconds"), el("th", {}, "event"), el("th", {}, "where"), el("th", {}, ""))), body);
-	pager($("event-pager"), 25, () => latest.length, (from, to) => body.replaceChildren(...latest.slice(from, to).map(([at, kind, lin, what]) => {
-		const word = D.timeline.kinds[kind].word;
-		return el("tr", {}, el("td", {class: "num"}, at.toFixed(6)),
-			el("td", {}, el("i", {class: "swatch", style: `background:${kindColours[word] || "#888"}`}), word),
-			el("td", {class: "mono"}, word === "gear" ? "" : hex(lin)), el("td", {}, what));
-	})))(0);
+	const show = pager($("event-pager"), 20, () => shown.length, (from, to) => body.replaceChildren(...shown.slice(from, to).map(([seconds, kind, lin, what]) => {
+		const unit = at.get(lin);
+		return el("tr", {}, el("td", {class: "num"}, seconds.toFixed(6)),
+			el("td", {}, el("i", {class: "swatch", style: `background:${kindColours[word(kind)] || "#888"}`}), word(kind)),
+			el("td", {class: "mono"}, word(kind) === "gear" ? "" : unit === undefined ? hex(lin) : el("a", {href: `#ccf=${C.id[unit]}`}, hex(lin))),
+			el("td", {}, what));
+	})));
+	$("event-kind").addEventListener("change", e => {
+		shown = latest.filter(([, kind]) => e.target.value === "" || kind === Number(e.target.value));
+		show(0);
+	});
+	show(0);
 }
 
 /* ---- the heat map ---- */
@@ -324,7 +337,8 @@ function drawHeat() {
 	canvas.dataset.total = sum;
 	canvas.dataset.cellBytes = size;
 	$("heat-note").textContent = `Each square is ${bytes(size)}, each row ${bytes(size * CELLS)}; rows without translations are left out. ` +
-		"Grey: nothing is translated there. Click a square for its units.";
+		"Grey: nothing is translated there. Click a square for its units." +
+		(D.counted ? "" : " Executions are shown when they are counted: -accel dbt,counts=on, or \"tc counts on\" in the debug monitor.");
 	const ramp = [0, 0.25, 0.5, 0.75, 1].map(t => css(heatColour(Math.expm1(t * Math.log1p(1e6)), 1e6)));
 	$("heat-legend").replaceChildren("0", el("i", {style: `background:linear-gradient(90deg, ${ramp.join(",")})`}),
 		`${short(most)} ${$("heat-metric").value} a square, logarithmic`);

@@ -54,7 +54,7 @@ struct tc_report {
 	struct report_code *code; /* the hottest, descending */
 	struct report_line *line;
 	unsigned lines;
-	struct report_event *event; /* ascending; the last ones that the history still has */
+	struct report_event *event; /* ascending; the last ones of each kind that the history still has */
 	struct report_timeline *timeline;
 	uint32_t *slot_counts;
 	double slot_seconds, seconds; /* length of a slot; since the cache was made */

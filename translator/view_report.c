@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EVENTS_MAX = 2000 };
+enum { EVENTS_MAX = 300 }; /* of each kind */
 
 struct taker {
 	struct tc *tc;
@@ -255,23 +255,44 @@ static bool take_timeline(struct taker *t)
 	return true;
 }
 
-static bool take_events(struct taker *t)
+static void take_event(struct taker *t, const struct history_event *e, double tick)
 {
 	const struct history *h = t->tc->history;
 	struct tc_report *r = t->r;
-	uint64_t n = h->count < HISTORY_SIZE ? h->count : HISTORY_SIZE;
-	double tick = history_tick_ns(h) / 1e9;
 
-	n = n < EVENTS_MAX ? n : EVENTS_MAX;
-	r->event = calloc(n + 1, sizeof(*r->event));
-	if (!r->event)
+	r->event[r->events++] = (struct report_event){(double)(e->tsc - h->start) * tick, e->kind, e->lin, here(t)};
+	trace_describe(e, t->text);
+	end_text(t);
+}
+
+/* The last EVENTS_MAX of each kind that the ring still has: translations would hide what is rare. */
+static bool take_events(struct taker *t)
+{
+	const struct history *h = t->tc->history;
+	unsigned seen[HISTORY_KINDS] = {0}, all = 0, kept = 0;
+	uint64_t oldest = history_oldest(h), first[HISTORY_KINDS];
+
+	for (unsigned k = 0; k < HISTORY_KINDS; k++)
+		first[k] = h->count;
+	for (uint64_t i = h->count; i-- > oldest;) {
+		unsigned kind = h->event[i % HISTORY_SIZE].kind;
+
+		if (seen[kind] < EVENTS_MAX) {
+			seen[kind]++;
+			all++;
+			first[kind] = i;
+		}
+	}
+	t->r->event = calloc(all + 1, sizeof(*t->r->event));
+	if (!t->r->event)
 		return false;
-	for (uint64_t i = h->count - n; i < h->count; i++) {
+	for (uint64_t i = oldest; i < h->count && kept < all; i++) {
 		const struct history_event *e = &h->event[i % HISTORY_SIZE];
 
-		r->event[r->events++] = (struct report_event){(double)(e->tsc - h->start) * tick, e->kind, e->lin, here(t)};
-		trace_describe(e, t->text);
-		end_text(t);
+		if (i < first[e->kind])
+			continue;
+		take_event(t, e, history_tick_ns(h) / 1e9);
+		kept++;
 	}
 	return true;
 }

@@ -47,6 +47,13 @@ def same_numbers(m, listed, key):
     translated = browser.value("+document.querySelector('[data-kind=translate]').dataset.total")
     check("the time line has all translations", translated == int(info["translations"]), translated)
     check("events are listed", browser.value("document.querySelectorAll('#event-table tbody tr').length") > 0)
+    browser.value("(s => { s.value = [...s.options].find(o => o.text == 'translate').value; s.dispatchEvent(new Event('change')); })"
+                  "(document.querySelector('#event-kind'))")
+    words = browser.value("[...document.querySelectorAll('#event-table tbody tr')].map(r => r.cells[1].textContent)")
+    check("of one kind", words and set(words) == {"translate"}, words)
+    last = re.findall(r"^ +\d+\.\d+  translate +([0-9a-f]{8})  (.*)$", m.command("tc trace translate limit=1"), re.M)
+    shown = browser.value("[...document.querySelectorAll('#event-table tbody tr')].map(r => [r.cells[2].textContent, r.cells[3].textContent])[0]")
+    check("the last one", last and list(last[-1]) == shown, (last, shown))
 
 
 def same_time():
