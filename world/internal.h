@@ -8,7 +8,9 @@
 struct world {
 	int pid, pidfd, socket, ram_fd;
 	struct world_page *page; /* shared */
+	struct world_orders *orders;
 	bool dead;
+	bool asleep; /* known to be, since it was last given the turn */
 	int cpu; /* the processor it is bound to; -1: none yet */
 	atomic_bool running;
 	uint8_t *prot; /* of each page */
@@ -26,6 +28,8 @@ bool process_gone(struct world *);
 /* Wait until it is the monitor's turn; false: the world is dead. */
 bool turn_await(struct world *, const _Atomic uint32_t *stop);
 void turn_give(struct world *);
+/* It is the monitor's turn: make sure that the world runs nothing. One that cannot be shown to sleep is killed. */
+void turn_hold(struct world *);
 bool process_send_ram(struct world *);
 
 /* place.c */

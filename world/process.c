@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,6 +24,8 @@ enum {
 	PATIENCE_NS = 20 * 1000 * 1000, /* between looks at the process while waiting */
 	START_LOOKS = 250,              /* this long for a start */
 	KICK_LOOKS = 100,               /* this long for an answer to a kick */
+	HOLD_YIELDS = 20, HOLD_TRIES = 520,
+	HOLD_NS = 200 * 1000,           /* between looks whether it sleeps */
 };
 
 extern const char world_stub_image[], world_stub_end[];
@@ -84,12 +87,13 @@ static bool make_page(struct world *w, int *fd)
 	void *p;
 
 	*fd = memfd_create("ringfence-page", MFD_CLOEXEC);
-	if (*fd < 0 || ftruncate(*fd, WORLD_PAGE_SIZE))
+	if (*fd < 0 || ftruncate(*fd, WORLD_PAGE_SIZE + WORLD_ORDERS_SIZE))
 		return false;
-	p = mmap(NULL, WORLD_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
+	p = mmap(NULL, WORLD_PAGE_SIZE + WORLD_ORDERS_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
 	if (p == MAP_FAILED)
 		return false;
 	w->page = p;
+	w->orders = (struct world_orders *)((char *)p + WORLD_PAGE_SIZE);
 	w->page->monitor = (uint32_t)getpid();
 	w->page->turn = TURN_STARTING;
 	return true;
@@ -157,7 +161,7 @@ void process_end(struct world *w)
 	if (w->socket >= 0)
 		close(w->socket);
 	if (w->page)
-		munmap(w->page, WORLD_PAGE_SIZE);
+		munmap(w->page, WORLD_PAGE_SIZE + WORLD_ORDERS_SIZE);
 	w->pidfd = w->socket = -1;
 	w->page = NULL;
 }
@@ -183,8 +187,39 @@ bool process_gone(struct world *w)
 void turn_give(struct world *w)
 {
 	__atomic_store_n(&w->page->turn, TURN_WORLD, __ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&w->page->world_sleeps, __ATOMIC_SEQ_CST))
+	if (w->asleep)
+		syscall(SYS_futex, &w->page->parked, FUTEX_WAKE, 1, NULL, NULL, 0);
+	else if (__atomic_load_n(&w->page->world_sleeps, __ATOMIC_SEQ_CST))
 		syscall(SYS_futex, &w->page->turn, FUTEX_WAKE, 1, NULL, NULL, 0);
+	w->asleep = false;
+}
+
+/*
+ * Guest code in 64-bit mode can give the turn itself and run on. As long as it has nothing that the guest's page tables do not
+ * give it, let it; but before something is taken away it has to be asleep in the stub's own wait, from where the stub
+ * goes on (entry.S) and carries out what it is ordered. The kernel knows: only a sleeper can be moved to another futex.
+ */
+void turn_hold(struct world *w)
+{
+	const struct timespec moment = {0, HOLD_NS};
+
+	if (w->asleep || w->dead || w->pid <= 0)
+		return;
+	for (unsigned i = 0; i < HOLD_TRIES; i++) {
+		if (syscall(SYS_futex, &w->page->turn, FUTEX_CMP_REQUEUE, 0, 1ul, &w->page->parked, TURN_MONITOR) == 1) {
+			w->asleep = true;
+			return;
+		}
+		if (i < HOLD_YIELDS)
+			sched_yield(); /* it is about to, on this processor */
+		else if (process_gone(w))
+			return;
+		else
+			nanosleep(&moment, NULL);
+	}
+	w->dead = true;
+	kill(w->pid, SIGKILL);
+	waitid(P_PID, (id_t)w->pid, &(siginfo_t){0}, WEXITED | WNOWAIT);
 }
 
 static bool ours(const struct world *w)

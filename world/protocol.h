@@ -1,5 +1,5 @@
 /*
- * What the monitor and a world say to each other: one shared page, used in turns.
+ * What the monitor and a world say to each other: one shared page, used in turns, and one with orders, which the world cannot write.
  *
  * `turn` says whose turn it is; only that side touches the rest. The monitor believes nothing it reads here: it copies once,
  * masks, and takes a wrong answer for the end of the world. All addresses above 4 GiB that exist in a
@@ -10,12 +10,16 @@
 
 #define WORLD_STUB_BASE 0x5eed00000000
 #define WORLD_PAGE_BASE 0x5eee00000000
-#define WORLD_PAGE_SIZE 0x2000
+#define WORLD_PAGE_SIZE 0x1000
+#define WORLD_ORDERS_BASE 0x5eee00001000
+#define WORLD_ORDERS_SIZE 0x2000
 #define WORLD_KICK_SIGNAL 12 /* SIGUSR2 */
 #define WORLD_SOCKET 0       /* descriptors in the world */
 #define WORLD_RAM 1          /* open only while mappings change */
 #define WORLD_CS 0x23        /* Linux's 32-bit user code and data segments */
 #define WORLD_DS 0x2b
+
+#define WORLD_TURN_MONITOR 1
 
 /* Offsets that assembly touches; asserted below. */
 #define WP_GPR 16
@@ -30,7 +34,7 @@
 #include <stdint.h>
 
 enum { WORLD_OPS = 192 /* WORLD_QUEUE */, WORLD_LDT_ENTRIES = 16 };
-enum { TURN_STARTING, TURN_MONITOR, TURN_WORLD };
+enum { TURN_STARTING, TURN_MONITOR = WORLD_TURN_MONITOR, TURN_WORLD };
 
 enum world_reason {
 	WORLD_SIGNAL,     /* guest code stopped by signal `sig`; the image is complete */
@@ -72,15 +76,24 @@ struct world_page {
 	uint32_t trap, error;
 	uint32_t failed;
 	uint64_t address;
-	uint32_t arch, pad3;
-	/* what to do first */
+	uint32_t arch;
+	uint32_t parked; /* where the monitor moves a world that sleeps (world/process.c) */
+};
+
+/*
+ * What to do before guest code runs. Read-only in the world: guest code that has got into 64-bit mode can write all that the stub
+ * can write, and must not add orders of its own.
+ */
+struct world_orders {
 	uint32_t ops, ops_map; /* how many operations; do any of them need RAM's descriptor? */
 	struct world_ldt ldt[2];
-	uint32_t ldt_set, pad2;
+	uint32_t ldt_set, pad;
 	struct world_op op[WORLD_OPS];
 };
 
 _Static_assert(sizeof(struct world_page) <= WORLD_PAGE_SIZE, "fits");
+_Static_assert(sizeof(struct world_orders) <= WORLD_ORDERS_SIZE, "fits");
+_Static_assert(__builtin_offsetof(struct world_page, turn) == 0, "layout");
 _Static_assert(__builtin_offsetof(struct world_page, gpr) == WP_GPR, "layout");
 _Static_assert(__builtin_offsetof(struct world_page, rip) == WP_RIP, "layout");
 _Static_assert(__builtin_offsetof(struct world_page, eflags) == WP_EFLAGS, "layout");

@@ -23,6 +23,13 @@ _Static_assert((int)WORLD_OPS == (int)WORLD_QUEUE, "one queue");
 
 /* ---------------------------------- life cycle ---------------------------------- */
 
+/* They are made anew when they are wanted: this may be another program's world next. */
+static void forget_segments(struct world *w)
+{
+	for (unsigned i = 0; i < WORLD_LDT_ENTRIES; i++)
+		w->ldt[i].attr = SEG_NULL;
+}
+
 struct world *world_create(int ram_fd, char *err, size_t errlen)
 {
 	struct world *w = calloc(1, sizeof(*w));
@@ -41,8 +48,7 @@ struct world *world_create(int ram_fd, char *err, size_t errlen)
 		world_destroy(w);
 		return NULL;
 	}
-	for (unsigned i = 0; i < WORLD_LDT_ENTRIES; i++)
-		w->ldt[i].attr = SEG_NULL;
+	forget_segments(w);
 	return w;
 }
 
@@ -70,6 +76,7 @@ unsigned world_page(const struct world *w, uint32_t page)
 
 static void unmap_everything(struct world *w)
 {
+	turn_hold(w);
 	w->op[0] = (struct world_op){.first = 0, .n = WORLD_PAGES - 1};
 	w->op[1] = (struct world_op){.first = WORLD_PAGES - 1, .n = 1};
 	w->ops = 2;
@@ -120,12 +127,15 @@ static bool extend_last(struct world *w, uint32_t first, uint32_t last)
 
 void world_unmap(struct world *w, uint32_t first, uint32_t last)
 {
+	if (first == 0 && last == WORLD_PAGES - 1)
+		forget_segments(w);
 	while (first <= last && !w->prot[first])
 		first++;
 	if (first > last)
 		return;
 	while (!w->prot[last])
 		last--;
+	turn_hold(w);
 	cancel(w, first, last);
 	memset(w->prot + first, 0, last - first + 1);
 	if (extend_last(w, first, last))
@@ -189,7 +199,7 @@ static uint16_t selector_for(struct world *w, const struct cpu_segment *s, unsig
 		if (i == keep)
 			i = w->ldt_next++ % WORLD_LDT_ENTRIES;
 		w->ldt[i] = *s;
-		describe(&w->page->ldt[w->page->ldt_set++], i, s);
+		describe(&w->orders->ldt[w->orders->ldt_set++], i, s);
 	}
 	return (uint16_t)(i << 3 | 7);
 }
@@ -215,9 +225,9 @@ static bool put_operations(struct world *w)
 
 	for (unsigned i = 0; i < w->ops; i++)
 		map |= w->op[i].prot;
-	memcpy(w->page->op, w->op, w->ops * sizeof(w->op[0]));
-	w->page->ops = w->ops;
-	w->page->ops_map = map != 0;
+	memcpy(w->orders->op, w->op, w->ops * sizeof(w->op[0]));
+	w->orders->ops = w->ops;
+	w->orders->ops_map = map != 0;
 	w->ops = 0;
 	return !map || process_send_ram(w);
 }
@@ -256,7 +266,7 @@ static enum world_stop take_exit(struct world *w, struct world_exit *x, uint16_t
 {
 	struct world_page p; /* copied once: the world could write while we look */
 
-	memcpy(&p, w->page, offsetof(struct world_page, op));
+	memcpy(&p, w->page, sizeof(p));
 	switch (p.reason) {
 	case WORLD_SIGNAL:
 		if (!take_image(&p, fs, gs, r, fx))
@@ -293,7 +303,7 @@ enum world_stop world_run(struct world *w, struct world_registers *r, struct cpu
 		atomic_store(&w->running, false);
 		return WORLD_STOP_KICK;
 	}
-	w->page->ldt_set = 0;
+	w->orders->ldt_set = 0;
 	gs = selector_for(w, r->gs, WORLD_LDT_ENTRIES);
 	fs = selector_for(w, r->fs, gs ? gs >> 3 : WORLD_LDT_ENTRIES);
 	w->page->ran = 0;

@@ -2,8 +2,9 @@
  * The stub's assembly: start, system calls, entering guest code.
  *
  * seccomp lets a system call pass only from behind the SYSCALL instruction it knows (the labels site_*). Guest code that has found its
- * way into 64-bit mode may jump there, so what lies behind site_recvmsg must not trust any register or stack: RAM's descriptor is
- * open from there until it has been closed (apply_operations).
+ * way into 64-bit mode may jump there, so what lies behind two of them must not trust any register or stack: site_recvmsg,
+ * because RAM's descriptor is open from there until it has been closed (apply_operations), and site_wait, because the monitor
+ * takes a world that sleeps there for one that will carry out its orders (woken).
  */
 #include "world/protocol.h"
 
@@ -41,12 +42,29 @@ site_\name:
 	CALL_SITE mmap 9
 	CALL_SITE munmap 11
 	CALL_SITE close 3
-	CALL_SITE futex 202
+	CALL_SITE wake 202
 	CALL_SITE modify_ldt 154
 
-/* receive_ram(socket, msghdr, 0): does not return; goes on in apply_operations on a fresh stack */
+	.globl wait_turn, site_wait
+wait_turn:
+	movabsq $WORLD_PAGE_BASE, %rdi /* turn is its first word */
+	xorl %esi, %esi /* FUTEX_WAIT */
+	movl $WORLD_TURN_MONITOR, %edx
+	xorl %r10d, %r10d /* for ever */
+	movl $202, %eax
+	syscall
+site_wait:
+	cld
+	leaq stack_top(%rip), %rsp
+	xorl %ebp, %ebp
+	call woken
+	ud2
+
 	.globl receive_ram, site_recvmsg
 receive_ram:
+	movl $WORLD_SOCKET, %edi
+	leaq ram_message(%rip), %rsi
+	xorl %edx, %edx
 	movl $47, %eax
 	syscall
 site_recvmsg:
@@ -120,7 +138,22 @@ restorer:
 no_signals:
 	.quad 0
 
+/*
+ * struct msghdr for RAM's descriptor, where nobody can write: elsewhere guest code could have the kernel put the message where it
+ * likes. That the kernel cannot write either makes it report an error after the descriptor has been received.
+ */
+	.globl ram_message
+ram_message:
+	.quad 0, 0, ram_vector, 1, ram_control, 24, 0
+ram_vector:
+	.quad ram_byte, 1
+
 	.bss
+	.balign 64
+ram_control:
+	.skip 24
+ram_byte:
+	.skip 8
 	.balign 64
 	.skip 16384
 stack_top:

@@ -16,8 +16,6 @@
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
 #include <ucontext.h>
 
 enum { ALT_STACK = 64 * 1024 };
@@ -49,44 +47,36 @@ static void give_turn(void)
 {
 	__atomic_store_n(&PAGE->turn, TURN_MONITOR, __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&PAGE->monitor_sleeps, __ATOMIC_SEQ_CST))
-		sys_futex(&PAGE->turn, 1, 1, NULL);
-}
-
-static void await_turn(void)
-{
-	__atomic_store_n(&PAGE->world_sleeps, 1, __ATOMIC_SEQ_CST);
-	while (turn() != TURN_WORLD)
-		sys_futex(&PAGE->turn, 0, TURN_MONITOR, NULL);
-	__atomic_store_n(&PAGE->world_sleeps, 0, __ATOMIC_SEQ_CST);
+		sys_wake(&PAGE->turn, 1, 1);
 }
 
 /* ---------------------------------- work ---------------------------------- */
 
-static _Noreturn void serve(void);
-
 static _Noreturn void report(uint32_t reason)
 {
 	PAGE->reason = reason;
+	__atomic_store_n(&PAGE->world_sleeps, 1, __ATOMIC_SEQ_CST);
 	give_turn();
-	serve();
+	wait_turn();
 }
 
 static void unmap_first(void)
 {
-	uint32_t n = PAGE->ops;
+	const struct world_op *o = ORDERS->op;
+	uint32_t n = ORDERS->ops;
 
 	for (uint32_t i = 0; i < n && i < WORLD_OPS; i++)
-		if (!PAGE->op[i].prot)
-			sys_munmap((unsigned long)PAGE->op[i].first << 12, (unsigned long)PAGE->op[i].n << 12);
+		if (!o[i].prot)
+			sys_munmap((unsigned long)o[i].first << 12, (unsigned long)o[i].n << 12);
 }
 
 /* Entered with RAM's descriptor open; it is closed before anything else happens. */
 _Noreturn void apply_operations(void)
 {
-	uint32_t n = PAGE->ops, bad = WORLD_OPS;
+	uint32_t n = ORDERS->ops, bad = WORLD_OPS;
 
 	for (uint32_t i = 0; i < n && i < WORLD_OPS; i++) {
-		const struct world_op *o = &PAGE->op[i];
+		const struct world_op *o = &ORDERS->op[i];
 
 		if (o->prot && bad == WORLD_OPS &&
 		    sys_mmap((unsigned long)o->first << 12, (unsigned long)o->n << 12, o->prot, MAP_RAM_FLAGS,
@@ -101,26 +91,17 @@ _Noreturn void apply_operations(void)
 	enter_guest();
 }
 
-static _Noreturn void request_ram(void)
+/* Entered from the wait, by whatever has ended that. */
+_Noreturn void woken(void)
 {
-	static char byte, control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8)));
-	static struct iovec iov;
-	static struct msghdr msg;
-
-	iov = (struct iovec){&byte, 1};
-	msg = (struct msghdr){.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
-			      .msg_controllen = sizeof(control)};
-	receive_ram(WORLD_SOCKET, &msg, 0);
-}
-
-static _Noreturn void serve(void)
-{
-	await_turn();
+	if (turn() != TURN_WORLD)
+		wait_turn();
+	__atomic_store_n(&PAGE->world_sleeps, 0, __ATOMIC_SEQ_CST);
 	unmap_first();
-	for (uint32_t i = 0; i < PAGE->ldt_set && i < 2; i++)
-		sys_modify_ldt(0x11, &PAGE->ldt[i], sizeof(PAGE->ldt[i]));
-	if (PAGE->ops_map)
-		request_ram();
+	for (uint32_t i = 0; i < ORDERS->ldt_set && i < 2; i++)
+		sys_modify_ldt(0x11, &ORDERS->ldt[i], sizeof(ORDERS->ldt[i]));
+	if (ORDERS->ops_map)
+		receive_ram();
 	enter_guest();
 }
 
@@ -254,16 +235,18 @@ static void unmap_all_else(void)
 	uintptr_t first = (uintptr_t)__executable_start, end = ((uintptr_t)_end + 4095) & ~4095ul;
 
 	if (sys3(11, 0, (long)first, 0) || sys3(11, (long)end, (long)(WORLD_PAGE_BASE - end), 0) ||
-	    sys3(11, WORLD_PAGE_BASE + WORLD_PAGE_SIZE,
-		 (long)(TOP_OF_USER - WORLD_PAGE_BASE - WORLD_PAGE_SIZE), 0))
+	    sys3(11, WORLD_ORDERS_BASE + WORLD_ORDERS_SIZE,
+		 (long)(TOP_OF_USER - WORLD_ORDERS_BASE - WORLD_ORDERS_SIZE), 0))
 		die();
 }
 
 _Noreturn void stub_main(void)
 {
-	long at = raw_syscall(9, WORLD_PAGE_BASE, WORLD_PAGE_SIZE, 3, 0x11, WORLD_RAM, 0);
+	/* MAP_SHARED | MAP_FIXED; the orders only to read */
+	long page = raw_syscall(9, WORLD_PAGE_BASE, WORLD_PAGE_SIZE, 3, 0x11, WORLD_RAM, 0);
+	long orders = raw_syscall(9, WORLD_ORDERS_BASE, WORLD_ORDERS_SIZE, 1, 0x11, WORLD_RAM, WORLD_PAGE_SIZE);
 
-	if (at != (long)WORLD_PAGE_BASE)
+	if (page != (long)WORLD_PAGE_BASE || orders != (long)WORLD_ORDERS_BASE)
 		die();
 	sys3(436 /* close_range */, 1, 0xffffffff, 0);
 	lock_up();

@@ -5,6 +5,7 @@
 #include "world/protocol.h"
 
 #define PAGE ((struct world_page *)WORLD_PAGE_BASE)
+#define ORDERS ((const struct world_orders *)WORLD_ORDERS_BASE)
 
 /* all in one piece: no global offset table */
 #pragma GCC visibility push(hidden)
@@ -14,17 +15,20 @@ long raw_syscall(long nr, long a, long b, long c, long d, long e, long f);
 long sys_mmap(unsigned long at, unsigned long len, long prot, long flags, long fd, unsigned long off);
 long sys_munmap(unsigned long at, unsigned long len);
 long sys_close(long fd);
-long sys_futex(volatile uint32_t *word, long op, uint32_t value, const void *timeout);
-long sys_modify_ldt(long func, void *desc, unsigned long bytes);
-extern const char site_mmap[], site_munmap[], site_close[], site_futex[], site_modify_ldt[];
-extern const char site_recvmsg[], site_unblock[];
-extern const char enter_begin[], enter_end[], restorer[], no_signals[];
-_Noreturn void receive_ram(long socket, void *msghdr, long flags);
+long sys_wake(volatile uint32_t *word, long op, uint32_t value);
+long sys_modify_ldt(long func, const void *desc, unsigned long bytes);
+extern const char site_mmap[], site_munmap[], site_close[], site_wake[], site_modify_ldt[];
+extern const char site_recvmsg[], site_unblock[], site_wait[];
+extern const char enter_begin[], enter_end[], restorer[], no_signals[], ram_message[];
+/* These two go on in apply_operations and woken, whoever called them. */
+_Noreturn void receive_ram(void);
+_Noreturn void wait_turn(void);
 _Noreturn void enter_guest(void);
 
 /* stub.c */
 _Noreturn void stub_main(void);
 _Noreturn void apply_operations(void);
+_Noreturn void woken(void);
 
 /* filter.c: from here on only the sites work. */
 long install_filter(void);

@@ -1,79 +1,12 @@
-/* Worlds: running 32-bit code in one, what stops it, mappings, ways out, violent ends. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include "world/protocol.h"
-#include "world/world.h"
+/* Worlds: running 32-bit code in one, what stops it, mappings, violent ends. */
+#include "bench.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <sched.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <unistd.h>
-
-enum { CODE = 0x10000, DATA = 0x200000, PAGES = 64 };
-
-static int ram = -1;
-static uint8_t *bytes;
-static struct world *w;
-static struct world_registers r;
-static struct cpu_fx fx;
-static struct world_exit x;
-static struct cpu_segment none = {.attr = SEG_NULL};
-
-static int open_world(void **state)
-{
-	char err[256];
-
-	ram = memfd_create("ram", MFD_CLOEXEC);
-	assert_int_equal(ftruncate(ram, PAGES * 4096), 0);
-	bytes = mmap(NULL, PAGES * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, ram, 0);
-	w = world_create(ram, err, sizeof(err));
-	if (!w)
-		fprintf(stderr, "%s\n", err);
-	assert_non_null(w);
-	memset(&r, 0, sizeof(r));
-	r.fs = r.gs = &none;
-	r.eip = CODE;
-	r.gpr[R_ESP] = DATA + 0x1000;
-	memset(&fx, 0, sizeof(fx));
-	fx.fcw = 0x37f;
-	fx.mxcsr = 0x1f80;
-	return 0;
-}
-
-static int close_world(void **state)
-{
-	world_destroy(w);
-	munmap(bytes, PAGES * 4096);
-	close(ram);
-	return 0;
-}
-
-static void code(const void *p, size_t n)
-{
-	memcpy(bytes, p, n);
-	world_map(w, CODE >> 12, 1, 0, WORLD_READ | WORLD_EXEC);
-	world_map(w, DATA >> 12, 1, 4096, WORLD_READ | WORLD_WRITE);
-}
-#define CODE_IS(...) code((const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
-
-static enum world_stop run(void)
-{
-	return world_run(w, &r, &fx, &x, NULL);
-}
 
 static void test_registers(void **state)
 {
@@ -185,22 +118,6 @@ static void test_vector_state(void **state)
 	assert_int_equal(r.eip, CODE);
 }
 
-/* One instruction, and what becomes of it. */
-static void stops(const char *what, const void *insn, size_t n, int sig, int trap, unsigned at)
-{
-	memset(bytes, 0x90, 4096);
-	memcpy(bytes, insn, n);
-	r.eip = CODE;
-	assert_int_equal(run(), WORLD_STOP_SIGNAL);
-	if (x.signal != sig || r.eip != CODE + at)
-		fprintf(stderr, "%s: signal %d code %d trap %u eip +%x\n", what, x.signal, x.code, x.trap, r.eip - CODE);
-	assert_int_equal(x.signal, sig);
-	if (trap >= 0)
-		assert_int_equal(x.trap, trap);
-	assert_int_equal(r.eip, CODE + at);
-}
-#define STOPS(insn, sig, trap, at) stops(#insn, insn, sizeof(insn) - 1, sig, trap, at)
-
 static void test_traps(void **state)
 {
 	CODE_IS(0x90);
@@ -222,123 +139,6 @@ static void test_traps(void **state)
 	/* and PUSHF shows what a guest with interrupts on sees */
 	STOPS("\x9c\x58\x0f\x0b", SIGILL, EXC_UD, 2);
 	assert_int_equal(r.gpr[R_EAX] & ~(uint32_t)FL_ARITH, FL_FIXED1 | FL_IF);
-}
-
-static void test_system_calls(void **state)
-{
-	CODE_IS(0x90);
-	r.gpr[R_EAX] = 1; /* exit */
-	r.gpr[R_EBX] = 42;
-	STOPS("\xcd\x80", SIGSYS, -1, 2);
-	assert_int_equal(r.gpr[R_EAX], 1);
-	assert_int_equal(r.gpr[R_EBX], 42);
-	/* not exact, so never run by intent; but they must not get out */
-	memcpy(bytes, "\x0f\x05\x0f\x0b", 4);
-	r.eip = CODE;
-	run();
-	memcpy(bytes, "\x0f\x34\x0f\x0b", 4);
-	r.eip = CODE;
-	r.gpr[R_EBP] = DATA + 0x100;
-	run();
-}
-
-/* 32-bit code that goes on at `far` in 64-bit mode. */
-static void escape(const void *insn, size_t n)
-{
-	static const uint8_t jump[] = {0xea, 0x07, 0x00, 0x01, 0x00, 0x33, 0x00};
-
-	memset(bytes, 0x90, 4096);
-	memcpy(bytes, jump, sizeof(jump));
-	memcpy(bytes + sizeof(jump), insn, n);
-	world_map(w, CODE >> 12, 1, 0, WORLD_READ | WORLD_EXEC);
-	world_map(w, DATA >> 12, 1, 4096, WORLD_READ | WORLD_WRITE);
-}
-
-/* Every system call number in 64-bit mode: the world notices the first and is dead. */
-static void test_64bit_system_calls(void **state)
-{
-	/* mov eax, nr; syscall; jmp . */
-	static uint8_t insn[] = {0xb8, 0, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xfe};
-	static const uint32_t tries[] = {0, 1, 2, 3, 9, 10, 11, 13, 14, 15, 34, 39, 41, 47, 56, 57, 59, 62, 101,
-					 131, 154, 157, 158, 202, 231, 302, 317, 425, 434, 435, 440, 450, 0x40000000,
-					 0x40000009, 0xffffffff};
-	char err[256];
-
-	for (unsigned i = 0; i < sizeof(tries) / sizeof(tries[0]); i++) {
-		memcpy(insn + 1, &tries[i], 4);
-		escape(insn, sizeof(insn));
-		r.eip = CODE;
-		assert_int_equal(run(), WORLD_STOP_DEAD);
-		world_destroy(w);
-		w = world_create(ram, err, sizeof(err));
-		assert_non_null(w);
-	}
-}
-
-static _Atomic uint32_t stop_flag;
-
-static void *later(void *signal_)
-{
-	usleep(30000);
-	if (signal_) {
-		kill(world_pid(w), *(int *)signal_);
-		if (*(int *)signal_ == SIGKILL)
-			return NULL;
-		usleep(30000);
-	}
-	atomic_store(&stop_flag, 1);
-	world_kick(w);
-	return NULL;
-}
-
-static enum world_stop run_and(int *sig)
-{
-	enum world_stop s;
-	pthread_t t;
-
-	atomic_store(&stop_flag, 0);
-	pthread_create(&t, NULL, later, sig);
-	s = world_run(w, &r, &fx, &x, &stop_flag);
-	pthread_join(t, NULL);
-	return s;
-}
-
-/*
- * 64-bit guest code jumps to each SYSCALL instruction of the stub with each permitted number: nothing of RAM appears where the
- * monitor did not put it, and the world does not outlive the attempt.
- */
-static void test_stub_cannot_be_misused(void **state)
-{
-	/* mov edi, 400000h; mov esi, 1000h; mov edx, 3; mov r10d, 4011h; mov r8d, 1; xor r9d, r9d; mov eax, nr;
-	 * mov rcx, target; jmp rcx */
-	uint8_t insn[] = {0xbf, 0, 0, 0x40, 0, 0xbe, 0, 0x10, 0, 0, 0xba, 3, 0, 0, 0, 0x41, 0xba, 0x11, 0x40, 0, 0, 0x41,
-			  0xb8, 1, 0, 0, 0, 0x45, 0x31, 0xc9, 0xb8, 9, 0, 0, 0, 0x48, 0xb9, 0, 0, 0, 0, 0, 0, 0, 0, 0xff,
-			  0xe1};
-	static const uint32_t numbers[] = {9, 10, 47, 59};
-	extern const uint8_t world_stub_image[], world_stub_end[];
-	size_t size = (size_t)(world_stub_end - world_stub_image);
-	unsigned sites = 0;
-	char err[256];
-
-	for (size_t at = 0x1000; at + 1 < size; at++) {
-		uint64_t target = WORLD_STUB_BASE + at - 0x1000;
-
-		if (world_stub_image[at] != 0x0f || world_stub_image[at + 1] != 0x05)
-			continue;
-		sites++;
-		for (unsigned n = 0; n < sizeof(numbers) / sizeof(numbers[0]); n++) {
-			memcpy(insn + 31, &numbers[n], 4);
-			memcpy(insn + 37, &target, 8);
-			escape(insn, sizeof(insn));
-			r.eip = CODE;
-			r.gpr[R_ESP] = DATA + 0x800;
-			assert_int_not_equal(run_and(NULL), WORLD_STOP_SIGNAL);
-			world_destroy(w);
-			w = world_create(ram, err, sizeof(err));
-			assert_non_null(w);
-		}
-	}
-	assert_true(sites >= 8);
 }
 
 static void test_kick(void **state)
@@ -559,37 +359,14 @@ static void test_available(void **state)
 	assert_true(CPU_EQUAL(&before, &after));
 }
 
-/* A world's addresses: the stub, the page, and what was mapped. */
-static void test_nothing_else_is_mapped(void **state)
-{
-	char path[64], line[256];
-	unsigned others = 0;
-	unsigned long from;
-	FILE *f;
-
-	CODE_IS(0x0f, 0x0b);
-	run();
-	snprintf(path, sizeof(path), "/proc/%d/maps", world_pid(w));
-	f = fopen(path, "r");
-	if (!f)
-		skip(); /* a world is not dumpable: only root may look */
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "%lx-", &from) == 1 && from >> 32 && from >> 32 != WORLD_STUB_BASE >> 32 &&
-		    from >> 32 != WORLD_PAGE_BASE >> 32 && !strstr(line, "[vsyscall]"))
-			others++;
-	fclose(f);
-	assert_int_equal(others, 0);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
 		T(test_available), T(test_registers), T(test_page_faults), T(test_segments),
-		T(test_vector_state), T(test_traps), T(test_system_calls), T(test_64bit_system_calls),
+		T(test_vector_state), T(test_traps),
 		T(test_kick), T(test_stopped_and_killed), T(test_killed), T(test_measure), T(test_place),
 		T(test_signals_from_outside), T(test_monitor_killed), T(test_nothing_leaks),
-		T(test_nothing_else_is_mapped), T(test_stub_cannot_be_misused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
