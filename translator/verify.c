@@ -44,6 +44,7 @@ struct verifier {
 };
 
 #define BIT(k) (1ull << (k))
+_Static_assert(K_COUNT <= 64, "a set of kinds is a word");
 
 /* Kinds that are fine only directly behind certain others, and kinds that call for a certain next one. */
 static const struct {
@@ -53,7 +54,13 @@ static const struct {
 	[K_HOST_RSP] = {BIT(K_SAVE_RSP), BIT(K_PUSHFQ)},
 	[K_PUSHFQ] = {BIT(K_HOST_RSP), BIT(K_POP_R8)},
 	[K_POP_R8] = {BIT(K_PUSHFQ), BIT(K_RESTORE_RSP)},
-	[K_RESTORE_RSP] = {BIT(K_POP_R8), 0},
+	[K_GUEST_FLAGS] = {0, BIT(K_FIXED_FLAGS)},
+	[K_FIXED_FLAGS] = {BIT(K_GUEST_FLAGS), BIT(K_SAVE_RSP_POPF)},
+	[K_SAVE_RSP_POPF] = {BIT(K_FIXED_FLAGS), BIT(K_HOST_RSP_POPF)},
+	[K_HOST_RSP_POPF] = {BIT(K_SAVE_RSP_POPF), BIT(K_PUSH_R8)},
+	[K_PUSH_R8] = {BIT(K_HOST_RSP_POPF), BIT(K_POPFQ)},
+	[K_POPFQ] = {BIT(K_PUSH_R8), BIT(K_RESTORE_RSP)},
+	[K_RESTORE_RSP] = {BIT(K_POP_R8) | BIT(K_POPFQ), 0},
 	[K_WINDOW] = {0, BIT(K_BASE_RSI) | BIT(K_BASE_RDI)},
 	[K_BASE_RSI] = {BIT(K_WINDOW), BIT(K_BASE_RDI) | BIT(K_STRING)},
 	[K_BASE_RDI] = {BIT(K_WINDOW) | BIT(K_BASE_RSI), BIT(K_STRING)},
@@ -131,7 +138,11 @@ static const char *check_rebasing(struct verifier *v, const struct vinsn *i)
 /* Some kinds are told apart by what stands before them. */
 static void refine_kind(const struct verifier *v, struct vinsn *i)
 {
-	if (i->kind == K_SAVE_RCX && (v->last == K_INDEX || v->last == K_LAST_PAGE))
+	if (i->kind == K_SAVE_RSP && v->last == K_FIXED_FLAGS)
+		i->kind = K_SAVE_RSP_POPF;
+	else if (i->kind == K_HOST_RSP && v->last == K_SAVE_RSP_POPF)
+		i->kind = K_HOST_RSP_POPF;
+	else if (i->kind == K_SAVE_RCX && (v->last == K_INDEX || v->last == K_LAST_PAGE))
 		i->kind = K_SAVE_RCX_LOOKUP;
 	else if (i->kind == K_NEXT_R9 && v->last != K_IMM_R8)
 		i->kind = K_RETRY_R9;

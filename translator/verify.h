@@ -5,6 +5,7 @@
  * harmless only within a sequence, so the kinds have a grammar, which verify.c checks:
  *
  *   mov r9,rsp | mov rsp,[host_rsp] | pushfq | pop r8 | mov rsp,r9      PUSHFD
+ *   and r8d,FL_HOST | or r8d,FL_IF_FIXED | mov r9,rsp | mov rsp,[host_rsp] | push r8 | popfq | mov rsp,r9      POPFD
  *   mov r8,[window] | lea rsi,[r8+rsi] | lea rdi,[r8+rdi] | string | mov esi,esi | mov edi,edi
  *   movzx r9d,r8w | jmp [r13+r9*8]                                      indirect branch
  *   mov r8d,imm | lea r9,[rip+d] | mov r10d,imm | jmp [callout stub]     callout
@@ -32,6 +33,12 @@ enum kind {
 	K_HOST_RSP,
 	K_PUSHFQ,
 	K_POP_R8,
+	K_GUEST_FLAGS, /* and r8d, those that the guest may set */
+	K_FIXED_FLAGS, /* or r8d, those that are always set */
+	K_SAVE_RSP_POPF,
+	K_HOST_RSP_POPF,
+	K_PUSH_R8,
+	K_POPFQ,
 	K_RESTORE_RSP,
 	K_WINDOW,
 	K_BASE_RSI,

@@ -521,6 +521,14 @@ static const char *check_wide(const cs_insn *in, const struct vinsn *v)
 	return NULL;
 }
 
+/* The second operand of AND or OR with R8D, on its way to RFLAGS. */
+static bool is_flags(const cs_insn *in, uint32_t imm)
+{
+	const cs_x86_op *op = operand(in, 1);
+
+	return is_reg(in, 0, X86_REG_R8D) && op && op->type == X86_OP_IMM && op->imm == (int64_t)imm;
+}
+
 static enum kind kind_of(const cs_insn *in, struct vinsn *v)
 {
 	enum kind k;
@@ -528,6 +536,14 @@ static enum kind kind_of(const cs_insn *in, struct vinsn *v)
 	switch (in->id) {
 	case X86_INS_PUSHFQ:
 		return K_PUSHFQ;
+	case X86_INS_POPFQ:
+		return K_POPFQ;
+	case X86_INS_PUSH:
+		return K_PUSH_R8;
+	case X86_INS_AND:
+		return is_flags(in, FL_HOST) ? K_GUEST_FLAGS : K_PLAIN;
+	case X86_INS_OR:
+		return is_flags(in, FL_IF | FL_FIXED1) ? K_FIXED_FLAGS : K_PLAIN;
 	case X86_INS_POP:
 		return K_POP_R8;
 	case X86_INS_RDTSC:
@@ -571,8 +587,8 @@ const char *verify_insn(const cs_insn *in, uint32_t mode, struct vinsn *v)
 	if (idle_rep(in, &p))
 		return "F2 or F3 without a meaning";
 	v->kind = kind_of(in, v);
-	if (v->kind == K_POP_R8 && !is_reg(in, 0, X86_REG_R8))
-		return "POP";
+	if ((v->kind == K_POP_R8 || v->kind == K_PUSH_R8) && !is_reg(in, 0, X86_REG_R8))
+		return "PUSH or POP of other than R8";
 	if (v->kind == K_RDTSC && !(mode & MODE_TSC_OK))
 		return "RDTSC in a mode in which it faults";
 	v->writes_r9 = is_reg(in, 0, X86_REG_R9) || is_reg(in, 0, X86_REG_R9D) ||

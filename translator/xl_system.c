@@ -1,48 +1,9 @@
 /*
- * System instructions that are worth an expansion: the virtual interrupt flag and the time-stamp counter.
- *
- * IF is bit 9 of cpu->eflags; TF, IOPL and NT share its byte, are part of the mode, and the bits in it that belong to
- * the host's RFLAGS (DF, OF) are zero while translated code runs. So CLI and STI are one byte store of a constant.
+ * System instructions that are worth an expansion or the lean path: the time-stamp counter, the ways into the kernel and out of it, control
+ * registers, FPU state, ports. Flags: xl_flags.c; segments: xl_segment.c.
  */
 #include "translator/lean.h"
 #include "translator/tu.h"
-
-static uint8_t flags_byte1(const struct tu *u, bool interrupts)
-{
-	uint8_t iopl = (u->mode >> MODE_IOPL_SHIFT) & 3;
-
-	return (uint8_t)(iopl << 4 | ((u->mode & MODE_NT) ? 0x40 : 0) | (interrupts ? 2 : 0));
-}
-
-bool xl_cli(struct tu *u, const struct tinsn *t)
-{
-	if (!(u->mode & MODE_CLI_OK))
-		return false;
-	emit_store8_imm(&u->e, cpu_mem(CPU_EFLAGS + 1), flags_byte1(u, false));
-	return true;
-}
-
-/*
- * STI looks whether an interrupt has been waiting (the dispatcher keeps that word). If so it leaves, with
- * the one-instruction shadow set: the dispatcher interprets the next instruction before it delivers.
- */
-bool xl_sti(struct tu *u, const struct tinsn *t)
-{
-	size_t none;
-
-	if (!(u->mode & MODE_CLI_OK))
-		return false;
-	emit_store8_imm(&u->e, cpu_mem(CPU_EFLAGS + 1), flags_byte1(u, true));
-	emit_mov64(&u->e, H_R9, H_RCX);
-	emit_load32(&u->e, H_RCX, tcx_mem(TCX_INTR_WAIT));
-	none = emit_jrcxz(&u->e);
-	emit_mov64(&u->e, H_RCX, H_R9);
-	emit_store8_imm(&u->e, cpu_mem(CPU_SHADOW), SHADOW_STI);
-	xl_leave_tc(u, t->next);
-	emit_patch8(&u->e, none, u->e.len);
-	emit_mov64(&u->e, H_RCX, H_R9);
-	return true;
-}
 
 /* The 64-bit sum goes through memory and LEA: ADD would change flags. */
 bool xl_rdtsc(struct tu *u, const struct tinsn *t)
@@ -76,11 +37,6 @@ bool xl_lean(struct tu *u, const struct tinsn *t, uint32_t word)
 
 	emit_patch32(&u->e, back, u->e.len);
 	return true;
-}
-
-bool xl_popf(struct tu *u, const struct tinsn *t)
-{
-	return xl_stack_flat(u) && xl_lean(u, t, LEAN_WORD(LEAN_POPF, 0, 0));
 }
 
 bool xl_iret(struct tu *u, const struct tinsn *t)

@@ -20,6 +20,15 @@ static void popf(void)
 	run(&c);
 	check_eq(c.ebx & (VM_ | RF_ | 8 | 32 | 0x8000 | 1 << 19 | 1 << 20 | 0xffc00000 | 2), 2,
 		 "VM, RF, VIF, VIP and reserved bits cannot be set");
+	for (u32 i = 0, wrong = 0; i < 128; i++) {
+		c = kernel_context(code);
+		c.eax = 2 | (i & 1 ? CF_ : 0) | (i & 2 ? 4 : 0) | (i & 4 ? 0x10 : 0) | (i & 8 ? ZF_ : 0) |
+			(i & 16 ? 0x80 : 0) | (i & 32 ? OF_ : 0) | (i & 64 ? DF_ : 0);
+		run(&c);
+		wrong += c.ebx != c.eax;
+		if (i == 127)
+			check_eq(wrong, 0, "ring 0 sets every combination of flags");
+	}
 	c = user_context(code);
 	c.eax = IF_ | IOPL_ | CF_ | 2;
 	run(&c);
