@@ -42,16 +42,6 @@ static bool undisturbed(struct tc *tc, uint32_t next)
 	return !c->shadow && mode_of(c) == (tc->mode & ~(uint32_t)MODE_GEAR);
 }
 
-/* The instruction at `eip` raised an exception: when it is the first of its unit, that has not been executed. */
-static void take_back_entry(struct tc *tc, uint32_t eip)
-{
-	/* where the instruction would have gone on is in the unit */
-	ccf_id id = cache_owner(tc, tc->x.target - 1);
-
-	if (id && ccf_of(tc, id)->lin == eip)
-		counts_take_back(tc, id);
-}
-
 static void interpret_callout(struct tc *tc)
 {
 	uint64_t begin = meter_begin_often(&tc->meters, METER_CALLOUT), exceptions = tc->stats.exceptions;
@@ -63,8 +53,9 @@ static void interpret_callout(struct tc *tc)
 		gear_callout(tc);
 	tc->changed = false;
 	interpret_here(tc);
+	/* where the instruction would have gone on is in its unit */
 	if (tc->stats.exceptions != exceptions)
-		take_back_entry(tc, eip);
+		counts_raised(tc, tc->x.target - 1, eip);
 	meter_end_often(&tc->meters, METER_CALLOUT, begin);
 }
 

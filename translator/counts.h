@@ -43,6 +43,15 @@ static inline void counts_take_back(struct tc *tc, ccf_id id)
 		tc->x.counts[id]--;
 }
 
+/* The instruction at `eip` raised an exception, in the unit that has this host address: was it the unit's first? */
+static inline void counts_raised(struct tc *tc, uintptr_t host, uint32_t eip)
+{
+	ccf_id id = tc->x.counts ? cache_owner(tc, host) : 0;
+
+	if (id && ccf_of(tc, id)->lin == eip)
+		counts_take_back(tc, id);
+}
+
 /*
  * The table is made or freed. CCFs there are must not survive it: their code refers to the table, or does not count. False: no
  * memory, still off.

@@ -4,6 +4,7 @@
  *
  * All is read and checked first; the commit cannot fail.
  */
+#include "translator/counts.h"
 #include "translator/lean.h"
 
 #include <string.h>
@@ -139,6 +140,7 @@ uint64_t lean_page_fault(struct tc *tc, uint32_t va, uint32_t error)
 	c->cr2 = va;
 	tc->stats.exceptions++;
 	tc->stats.lean_faults++;
+	counts_raised(tc, tc->x.target, eip);
 	history_note(tc->history, HISTORY_FAULT, eip, mode, EXC_PF | (uint64_t)error << 32);
 	return enter(tc, &e);
 }
