@@ -5,8 +5,9 @@
  * bytes go by our functions. Its terminfo calls share static data, so one lock guards all of libedit; it is let go
  * while a byte is waited for.
  *
- * Taken away: M-x, which runs libedit's own commands, and numeric arguments, which repeat an
- * insertion a million times. Lines end at LINE_MAX_BYTES: the rest is swallowed.
+ * Taken away: M-x, which runs libedit's own commands; numeric arguments, which repeat an
+ * insertion a million times; M-^_ (copy the word before), which goes on in the old buffer when the line outgrows it; ^X^X (to
+ * the mark), which leads behind the end of a line that was made shorter. Lines end at LINE_MAX_BYTES: the rest is swallowed.
  */
 #include "monitor/line_edit.h"
 #include "cpu/types.h"
@@ -19,6 +20,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+#include <wctype.h>
 
 enum { LINE_MAX_BYTES = 4096, HISTORY_LINES = 500, REDRAW_KEY = 0x1e /* ^^ */ };
 enum { PROMPT_MAX = 64, DEFAULT_COLUMNS = 80, COLUMNS_MIN = 8, COLUMNS_MAX = 4096 };
@@ -82,6 +84,25 @@ static int next_character(EditLine *el, wchar_t *c)
 	/* in the C locale there is nothing beyond ASCII */
 	*c = byte < 0x80 ? byte : '?';
 	return 1;
+}
+
+/* ---- M-d ---- */
+
+/* libedit's own reads as far behind the line as the word is long. */
+static unsigned char delete_next_word(EditLine *el, int key)
+{
+	const LineInfoW *info = el_wline(el);
+	const wchar_t *p = info->cursor;
+	while (p < info->lastchar && !iswalnum((wint_t)*p))
+		p++;
+	while (p < info->lastchar && iswalnum((wint_t)*p))
+		p++;
+	int n = (int)(p - info->cursor);
+	if (!n)
+		return CC_ERROR;
+	el_cursor(el, n);
+	el_deletestr(el, n);
+	return CC_REFRESH;
 }
 
 /* ---- completion ---- */
@@ -182,7 +203,8 @@ static bool open_streams(struct line_edit *e)
 static void set_up(struct line_edit *e, const char *terminal)
 {
 	static const char *const unbound[] = {"\\ex", "\\eX", "\\e0", "\\e1", "\\e2", "\\e3", "\\e4",
-					      "\\e5", "\\e6", "\\e7", "\\e8", "\\e9", "\\e-"};
+					      "\\e5", "\\e6", "\\e7", "\\e8", "\\e9", "\\e-",
+					      "\\e^_", "^X^X"};
 	HistEvent event;
 	el_set(e->el, EL_CLIENTDATA, e);
 	el_set(e->el, EL_SIGNAL, 0);
@@ -192,7 +214,11 @@ static void set_up(struct line_edit *e, const char *terminal)
 	el_set(e->el, EL_GETCFN, next_character);
 	/* the narrow el_set would copy the names, and keep the copies for ever */
 	el_wset(e->el, EL_ADDFN, L"complete", L"complete a word", complete);
+	el_wset(e->el, EL_ADDFN, L"delete-word", L"delete the word behind the cursor", delete_next_word);
 	el_set(e->el, EL_BIND, "^I", "complete", NULL);
+	el_set(e->el, EL_BIND, "\\ed", "delete-word", NULL);
+	el_set(e->el, EL_BIND, "\\eD", "delete-word", NULL);
+	el_set(e->el, EL_BIND, "^W", "ed-delete-prev-word", NULL);
 	el_set(e->el, EL_BIND, "^^", "ed-redisplay", NULL);
 	el_set(e->el, EL_BIND, "^R", "em-inc-search-prev", NULL);
 	el_set(e->el, EL_BIND, "^D", "ed-delete-next-char", NULL);
