@@ -71,7 +71,7 @@ static const char *calls_text(const struct tu *u, const struct tinsn *t, uint32_
 
 	if (memmem(u->tc->rx + off, len, system, sizeof(system)))
 		return "by the lean path";
-	if (!view_calls_out(u->tc, off, len))
+	if (!view_callouts(u->tc, off, len))
 		return "";
 	if (t->form != FORM_LOOKUP && t->action != ACT_INTERPRET && t->action != ACT_LEAVE_TC)
 		return "calls out: not expanded here";

@@ -12,7 +12,7 @@
 #include <time.h>
 
 static const struct tc_view views[] = {
-	{"list", false, "[sort=executions|samples|size|age|expansion] [limit=N] [filter=live|dormant|user|supervisor|callouts]",
+	{"list", false, "[sort=executions|samples|size|age|expansion|callouts] [limit=N] [filter=live|dormant|user|supervisor|callouts]",
 	 "the units of translation", view_list},
 	{"show", true, "ADDR", "guest and host code side by side, with the reason for each host instruction",
 	 view_show},
@@ -87,12 +87,18 @@ bool view_covers(const struct ccf *c, uint32_t lin)
 	return c->state != CCF_FREE && lin - c->lin < c->guest_len;
 }
 
-bool view_calls_out(const struct tc *tc, uint32_t off, uint32_t len)
+unsigned view_callouts(const struct tc *tc, uint32_t off, uint32_t len)
 {
 	/* jmp [r14 + TCX_STUB_INTERP], as emit_jmp_mem makes it */
 	static const uint8_t pattern[] = {0x41, 0xff, 0x66, TCX_STUB_INTERP};
+	const uint8_t *p = tc->rx + off, *end = p + len;
+	unsigned n = 0;
 
-	return memmem(tc->rx + off, len, pattern, sizeof(pattern));
+	while ((p = memmem(p, (size_t)(end - p), pattern, sizeof(pattern)))) {
+		p += sizeof(pattern);
+		n++;
+	}
+	return n;
 }
 
 unsigned view_disasm(const struct ccf *c, const uint8_t *bytes, unsigned len, uint32_t lin, char *text, size_t textlen)
@@ -149,7 +155,7 @@ static void add_ccf(const struct tc *tc, const struct ccf *c, struct totals *t)
 	t->lookup += !!(c->mode & MODE_LOOKUP);
 	t->selfcheck += !!(c->flags & CCF_SELFCHECK);
 	t->crossing += !!(c->flags & CCF_CROSSING);
-	t->calling += view_calls_out(tc, c->host - c->entry, c->host_len);
+	t->calling += view_callouts(tc, c->host - c->entry, c->host_len) > 0;
 	t->guest_bytes += c->guest_len;
 	t->host_bytes += c->host_len;
 	for (unsigned n = 0; n < CCF_EXITS; n++) {
@@ -246,7 +252,7 @@ static void count_ccf(struct tc *tc, const struct ccf *c, struct callout_count *
 		char text[128];
 		struct tinsn t;
 
-		if (!view_calls_out(tc, off, map[i].host) || !decode(&t, bytes + at, len - at, c->lin + at))
+		if (!view_callouts(tc, off, map[i].host) || !decode(&t, bytes + at, len - at, c->lin + at))
 			continue;
 		view_disasm(c, bytes + at, len - at, c->lin + at, text, sizeof(text));
 		text[strcspn(text, " ")] = 0;

@@ -23,7 +23,7 @@ bool view_covers(const struct ccf *, uint32_t lin);
  */
 const char *view_callout_text(const struct tc *, const struct ccf *, uint32_t lin, unsigned why);
 /* Does host code [off, off + len) of the TC leave for the interpreter? */
-bool view_calls_out(const struct tc *, uint32_t off, uint32_t len);
+unsigned view_callouts(const struct tc *, uint32_t off, uint32_t len);
 /* Guest disassembly in the CCF's mode. */
 unsigned view_disasm(const struct ccf *, const uint8_t *, unsigned len, uint32_t lin, char *text, size_t textlen);
 

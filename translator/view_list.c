@@ -8,7 +8,7 @@
 /* ---- tc list ---- */
 
 enum filter { FILTER_NONE, FILTER_LIVE, FILTER_DORMANT, FILTER_USER, FILTER_SUPERVISOR, FILTER_CALLOUTS };
-enum order { ORDER_ID, ORDER_EXECUTIONS, ORDER_SAMPLES, ORDER_SIZE, ORDER_AGE, ORDER_EXPANSION };
+enum order { ORDER_ID, ORDER_EXECUTIONS, ORDER_SAMPLES, ORDER_SIZE, ORDER_AGE, ORDER_EXPANSION, ORDER_CALLOUTS };
 
 struct list {
 	enum filter filter;
@@ -34,7 +34,7 @@ static bool find_word(const char *const *words, unsigned n, const char *text, si
 static const char *parse_list(struct list *l, const char *p)
 {
 	static const char *const filters[] = {NULL, "live", "dormant", "user", "supervisor", "callouts"};
-	static const char *const orders[] = {NULL, "executions", "samples", "size", "age", "expansion"};
+	static const char *const orders[] = {NULL, "executions", "samples", "size", "age", "expansion", "callouts"};
 	unsigned found;
 
 	for (; *p; p += strcspn(p, " \t"), p += strspn(p, " \t")) {
@@ -42,7 +42,7 @@ static const char *parse_list(struct list *l, const char *p)
 
 		if (!strncmp(p, "sort=", 5)) {
 			if (!find_word(orders, ARRAY_LEN(orders), p + 5, len - 5, &found))
-				return "sort is executions, samples, size, age or expansion";
+				return "sort is executions, samples, size, age, expansion or callouts";
 			l->order = (enum order)found;
 		} else if (!strncmp(p, "filter=", 7)) {
 			if (!find_word(filters, ARRAY_LEN(filters), p + 7, len - 7, &found))
@@ -72,7 +72,7 @@ static bool passes(const struct tc *tc, const struct ccf *c, enum filter filter)
 	case FILTER_SUPERVISOR:
 		return !(c->mode & MODE_USER);
 	case FILTER_CALLOUTS:
-		return view_calls_out(tc, c->host - c->entry, c->host_len);
+		return view_callouts(tc, c->host - c->entry, c->host_len);
 	case FILTER_NONE:
 		break;
 	}
@@ -100,6 +100,8 @@ static uint64_t sort_key(const struct tc *tc, ccf_id id, enum order order)
 		return age(tc, c);
 	case ORDER_EXPANSION:
 		return c->guest_len ? (uint64_t)c->host_len * 1000 / c->guest_len : 0;
+	case ORDER_CALLOUTS:
+		return view_callouts(tc, c->host - c->entry, c->host_len);
 	case ORDER_ID:
 		break;
 	}
@@ -125,6 +127,8 @@ static void print_row(const struct tc *tc, ccf_id id, FILE *f)
 	if (counts_on(tc))
 		fprintf(f, "%12llu  ", (unsigned long long)counts_of(tc, id));
 	view_print_mode(f, c->mode);
+	if (view_callouts(tc, c->host - c->entry, c->host_len))
+		fprintf(f, " callouts=%u", view_callouts(tc, c->host - c->entry, c->host_len));
 	fprintf(f, "%s%s\n", c->flags & CCF_SELFCHECK ? " self-check" : "",
 		c->flags & CCF_CROSSING ? " crossing" : "");
 }

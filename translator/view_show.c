@@ -59,7 +59,7 @@ static void show_insn(struct show *s, const uint8_t *bytes, unsigned len, uint32
 	snprintf(guest, sizeof(guest), "%08x  %s", lin, text);
 	s->v.guest = text;
 	s->v.callout = NULL;
-	if (view_calls_out(s->tc, off, host_len) && decode(&t, bytes, len, lin))
+	if (view_callouts(s->tc, off, host_len) && decode(&t, bytes, len, lin))
 		s->v.callout = view_callout_text(s->tc, s->c, lin, t.why);
 	s->v.lookup = (s->c->mode & MODE_LOOKUP) || hint_form(s->tc, lin) == FORM_LOOKUP;
 	show_host(s, guest, off, host_len);

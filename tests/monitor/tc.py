@@ -24,6 +24,8 @@ def lists(m):
     check("sorted by age", len(ages) == 10 and ages == sorted(ages, reverse=True), ages)
     samples = [int(r[9]) for r in rows(m.command("tc list sort=samples limit=5"))]
     check("sorted by samples", samples == sorted(samples, reverse=True), samples)
+    calling = [int(n) for n in re.findall(r" callouts=(\d+)", m.command("tc list sort=callouts limit=20"))]
+    check("sorted by callouts", len(calling) == 20 and calling == sorted(calling, reverse=True), calling)
     check("filter user", all(" user " in line for line in m.command("tc list filter=user").splitlines()[1:-1]))
     check("filter supervisor", " user " not in m.command("tc list filter=supervisor limit=1000"))
     check.matches("filter callouts", r"^\d+ of \d+$", m.command("tc list filter=callouts sort=expansion"))
