@@ -62,33 +62,32 @@ static bool repeated(const ZydisDecodedInstruction *z)
 }
 
 /*
- * Are CF and ZF, as they are before the instruction at this offset, overwritten before anything looks at them? The answer depends
- * on this page only.
+ * Are CF and ZF, as they are before the instruction at this offset, overwritten before anything looks at them? Jumps are followed
+ * into other pages, too, as these are now.
  */
-static bool flags_die(const struct vet *v, unsigned at)
+static bool flags_die(const struct vet *v, uint32_t at)
 {
 	ZydisAccessedFlagsMask left = ZYDIS_CPUFLAG_CF | ZYDIS_CPUFLAG_ZF;
+	uint8_t bytes[INSN_MAX];
 	struct tinsn t;
 
-	for (unsigned i = 0; i < FLAGS_LOOK && at < PAGE_SIZE; i++) {
+	for (unsigned i = 0; i < FLAGS_LOOK && left; i++) {
 		const ZydisAccessedFlags *f;
 
-		if (!decode(&t, v->bytes + at, PAGE_SIZE - at < INSN_MAX ? PAGE_SIZE - at : INSN_MAX, at))
+		if (!decode(&t, bytes, mmu_peek(v->tc->mmu, gva(v->page + at), bytes, INSN_MAX), at))
 			return false;
 		f = t.z.cpu_flags;
 		if (f && f->tested & left)
 			return false;
 		if (f)
 			left &= ~(f->modified | f->set_0 | f->set_1 | f->undefined);
-		if (!left)
-			return true;
 		if (t.z.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE && t.z.mnemonic != ZYDIS_MNEMONIC_JMP)
-			return false;
+			return !left;
 		if (t.z.mnemonic == ZYDIS_MNEMONIC_JMP && !t.z.raw.imm[0].is_relative)
-			return false;
-		at = t.next + (t.z.raw.imm[0].is_relative ? (unsigned)t.z.raw.imm[0].value.s : 0);
+			return !left;
+		at = t.next + (t.z.raw.imm[0].is_relative ? (uint32_t)t.z.raw.imm[0].value.s : 0);
 	}
-	return false;
+	return !left;
 }
 
 /*
