@@ -48,6 +48,11 @@ static bool dbt_thread_init(void *tc, char *err, size_t errlen)
 	return tc_thread_init(tc, err, errlen);
 }
 
+static void dbt_thread_fini(void *tc)
+{
+	tc_thread_fini(tc);
+}
+
 static enum run_exit dbt_run(void *tc)
 {
 	switch (tc_run(tc)) {
@@ -95,6 +100,7 @@ const struct accel accel_dbt = {
 	.create = dbt_create,
 	.destroy = dbt_destroy,
 	.thread_init = dbt_thread_init,
+	.thread_fini = dbt_thread_fini,
 	.run = dbt_run,
 	.kick = dbt_kick,
 	.flush = dbt_flush,

@@ -181,6 +181,8 @@ void *vcpu_main(void *opaque)
 	} else {
 		run(vm);
 	}
+	if (vm->accel->thread_fini)
+		vm->accel->thread_fini(vm->accel_state);
 	vm->end_ns = vm_clock_ns();
 	const uint64_t one = 1;
 	/* An eventfd that was never written takes a one. */

@@ -12,7 +12,7 @@
 enum run_exit { RUN_KICK, RUN_HALT, RUN_SHUTDOWN, RUN_ERROR, RUN_DEBUG };
 
 /*
- * A way to run guest code. `thread_init` and `run` are called on the vCPU thread, `kick` on any
+ * A way to run guest code. `thread_init`, `thread_fini` and `run` are called on the vCPU thread, `kick` on any
  * thread, `flush` (at reset) on the vCPU thread outside `run`.
  */
 struct accel {
@@ -20,6 +20,7 @@ struct accel {
 	void *(*create)(struct vm *, char *err, size_t errlen);
 	void (*destroy)(void *);
 	bool (*thread_init)(void *, char *err, size_t errlen);
+	void (*thread_fini)(void *); /* may be null */
 	enum run_exit (*run)(void *);
 	void (*kick)(void *);
 	void (*flush)(void *);

@@ -121,7 +121,7 @@ bool fault_thread_init(struct tc *tc, char *err, size_t errlen)
 	sigset_t kick;
 
 	ss.ss_sp = mmap(NULL, ALTSTACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (ss.ss_sp == MAP_FAILED || sigaltstack(&ss, NULL) || !install(SIGSEGV, on_fault) ||
+	if (ss.ss_sp == MAP_FAILED || sigaltstack(&ss, &tc->altstack_before) || !install(SIGSEGV, on_fault) ||
 	    !install(SIGBUS, on_fault) || !install(SIGFPE, on_fault) || !install(SIGILL, on_fault) ||
 	    !install(KICK_SIGNAL, on_kick)) {
 		snprintf(err, errlen, "cannot set up signal handling: %s", strerror(errno));
@@ -137,15 +137,14 @@ bool fault_thread_init(struct tc *tc, char *err, size_t errlen)
 
 void fault_thread_fini(struct tc *tc)
 {
-	stack_t off = {.ss_flags = SS_DISABLE};
-
 	if (!tc->altstack)
 		return;
 	if (this_tc == tc) {
-		sigaltstack(&off, NULL);
+		sigaltstack(&tc->altstack_before, NULL);
 		this_tc = NULL;
 	}
 	munmap(tc->altstack, ALTSTACK_SIZE);
+	tc->altstack = NULL;
 }
 
 void tc_kick(struct tc *tc)

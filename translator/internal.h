@@ -292,6 +292,7 @@ struct tc {
 	ccf_id interrupted;     /* CCF whose exits a kick has pointed at their stubs; 0: none */
 	pid_t tid;
 	void *altstack;
+	stack_t altstack_before; /* the thread's own: a sanitizer frees what stands there at its end */
 	struct lockstep *lockstep;
 	struct direct *direct;  /* null: user code runs translated */
 	struct direct_gear direct_gear[MMU_MAX_SPACES];

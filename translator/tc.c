@@ -115,6 +115,11 @@ bool tc_thread_init(struct tc *tc, char *err, size_t errlen)
 	return fault_thread_init(tc, err, errlen);
 }
 
+void tc_thread_fini(struct tc *tc)
+{
+	fault_thread_fini(tc);
+}
+
 void tc_flush(struct tc *tc)
 {
 	cache_flush(tc);

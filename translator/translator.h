@@ -57,6 +57,8 @@ void tc_destroy(struct tc *);
 
 /* Must be called once on the vCPU thread before tc_run: alternate signal stack, signal handlers. */
 bool tc_thread_init(struct tc *, char *err, size_t errlen);
+/* Before that thread ends, if it does before tc_destroy. */
+void tc_thread_fini(struct tc *);
 enum tc_exit tc_run(struct tc *);
 
 /* Have a running tc_run come back to a block boundary soon and look at interrupts and requests. Any thread. */
