@@ -370,6 +370,11 @@ enum outcome mmu_track_code(struct mmu *m, bool user, gva_t a, gpa_t *out)
 	return OUT_OK;
 }
 
+bool mmu_runs_code(const struct mmu *m, unsigned space)
+{
+	return m->win[space].tracked;
+}
+
 bool mmu_code_in_use(const struct mmu *m, uint32_t page)
 {
 	for (unsigned i = 1; i < m->spaces; i++)

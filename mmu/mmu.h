@@ -174,6 +174,8 @@ bool mmu_lean_invlpg(struct mmu *, gva_t);
 MUST_USE enum outcome mmu_track_code(struct mmu *, bool user, gva_t, gpa_t *);
 /* Is the linear page (number) tracked in any user space? */
 bool mmu_code_in_use(const struct mmu *, uint32_t page);
+/* Is any page of this space tracked? */
+bool mmu_runs_code(const struct mmu *, unsigned space);
 
 /*
  * The same two answers as mmu_window_base/mmu_space and mmu_track_code, when they are known already; false: ask those.

@@ -16,7 +16,7 @@
 #include <x86intrin.h>
 
 enum {
-	PROMOTE_CYCLES = 3000000, /* of the TSC, in user code: about a millisecond */
+	PROMOTE_CYCLES = 5000000, /* of the TSC, in user code: two milliseconds */
 	PROMOTE_CALLOUTS = 4000,
 	DEMOTE_FAULTS = 256, /* between two ticks */
 	MAX_PATIENCE = 6,    /* doublings */

@@ -257,8 +257,12 @@ void smc_code_unmapped(void *ctx, unsigned space, uint64_t first, uint64_t last)
 		for (uint64_t page = first; page <= last; page++)
 			ibtc_forget_page(tc, space, page);
 	tc->changed = true;
-	if (space != MMU_SUPERVISOR)
+	if (space != MMU_SUPERVISOR) {
+		/* another program, under the CR3 of one that has ended, or by exec */
+		if (!mmu_runs_code(tc->mmu, space))
+			gear_reset(tc, space);
 		return; /* user CCFs are never chained across pages */
+	}
 	for (ccf_id id = 1; id < tc->ccf_top; id++) {
 		struct ccf *c = ccf_of(tc, id);
 		uint64_t page = c->lin >> PAGE_SHIFT;

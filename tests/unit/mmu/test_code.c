@@ -228,6 +228,26 @@ static void test_recycling(void **state)
 	env_close(&e);
 }
 
+/* A space whose last code page has gone runs another program next, if any. */
+static void test_runs_code(void **state)
+{
+	struct env e;
+	gpa_t a;
+
+	open_machine(&e);
+	assert_int_equal(mmu_track_code(e.m, true, gva(0x5000), &a), OUT_OK);
+	assert_int_equal(mmu_track_code(e.m, true, gva(0x6000), &a), OUT_OK);
+	assert_true(mmu_runs_code(e.m, mmu_space(e.m, true)));
+	assert_false(mmu_runs_code(e.m, MMU_SUPERVISOR));
+	poke32(&e, PT + 4 * 5, 0);
+	load_cr3(&e, PD);
+	assert_true(mmu_runs_code(e.m, mmu_space(e.m, true)));
+	poke32(&e, PT + 4 * 6, 0x230000 | PWUAD);
+	load_cr3(&e, PD);
+	assert_false(mmu_runs_code(e.m, mmu_space(e.m, true)));
+	env_close(&e);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -239,6 +259,7 @@ int main(void)
 		cmocka_unit_test(test_fill_over_changed_code),
 		cmocka_unit_test(test_nx),
 		cmocka_unit_test(test_recycling),
+		cmocka_unit_test(test_runs_code),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
