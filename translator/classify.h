@@ -12,38 +12,43 @@
 #include <Zydis/Zydis.h>
 
 /* How an instruction is translated. */
+#define ACTIONS(X)                                                               \
+	X(INTERPRET) /* one instruction by the interpreter, then on */           \
+	X(IDENT)     /* the same operation, re-encoded */                        \
+	X(NOP)       /* nothing to do */                                         \
+	X(LEA)                                                                   \
+	X(PUSH)                                                                  \
+	X(POP)                                                                   \
+	X(PUSHA)                                                                 \
+	X(POPA)                                                                  \
+	X(LEAVE)                                                                 \
+	X(PUSHF)                                                                 \
+	X(CALL)                                                                  \
+	X(JMP)                                                                   \
+	X(RET)                                                                   \
+	X(JCC)                                                                   \
+	X(LOOP)                                                                  \
+	X(STRING)                                                                \
+	X(CLI)                                                                   \
+	X(STI)                                                                   \
+	X(RDTSC)                                                                 \
+	X(MOV)       /* IDENT unless a segment or control register is meant */   \
+	X(XLAT)                                                                  \
+	X(POPF)                                                                  \
+	X(IRET)                                                                  \
+	X(INT)                                                                   \
+	X(SYSENTER)                                                              \
+	X(SYSEXIT)                                                               \
+	X(CLTS)                                                                  \
+	X(INVLPG)                                                                \
+	X(FXSTATE)   /* FXSAVE, FXRSTOR */                                       \
+	X(PORT)      /* IN, OUT */                                               \
+	X(LEAVE_TC)  /* interpreted, and never followed by the next instruction */
+
 enum action {
-	ACT_INTERPRET, /* one instruction by the interpreter, then on */
-	ACT_IDENT,     /* the same operation, re-encoded */
-	ACT_NOP,       /* nothing to do */
-	ACT_LEA,
-	ACT_PUSH,
-	ACT_POP,
-	ACT_PUSHA,
-	ACT_POPA,
-	ACT_LEAVE,
-	ACT_PUSHF,
-	ACT_CALL,
-	ACT_JMP,
-	ACT_RET,
-	ACT_JCC,
-	ACT_LOOP,
-	ACT_STRING,
-	ACT_CLI,
-	ACT_STI,
-	ACT_RDTSC,
-	ACT_MOV,   /* IDENT unless a segment or control register is meant */
-	ACT_XLAT,
-	ACT_POPF,
-	ACT_IRET,
-	ACT_INT,
-	ACT_SYSENTER,
-	ACT_SYSEXIT,
-	ACT_CLTS,
-	ACT_INVLPG,
-	ACT_FXSTATE, /* FXSAVE, FXRSTOR */
-	ACT_PORT,    /* IN, OUT */
-	ACT_LEAVE_TC, /* interpreted, and never followed by the next instruction */
+#define X(id) ACT_##id,
+	ACTIONS(X)
+#undef X
 };
 
 /* Why an instruction may not simply be copied. */

@@ -13,18 +13,12 @@
 static const char *action_name(unsigned action)
 {
 	static const char *const name[] = {
-		[ACT_INTERPRET] = "INTERPRET", [ACT_IDENT] = "IDENT",   [ACT_NOP] = "NOP",
-		[ACT_LEA] = "LEA",             [ACT_PUSH] = "PUSH",     [ACT_POP] = "POP",
-		[ACT_PUSHA] = "PUSHA",         [ACT_POPA] = "POPA",     [ACT_LEAVE] = "LEAVE",
-		[ACT_PUSHF] = "PUSHF",         [ACT_CALL] = "CALL",     [ACT_JMP] = "JMP",
-		[ACT_RET] = "RET",             [ACT_JCC] = "JCC",       [ACT_LOOP] = "LOOP",
-		[ACT_STRING] = "STRING",       [ACT_CLI] = "CLI",       [ACT_STI] = "STI",
-		[ACT_RDTSC] = "RDTSC",         [ACT_MOV] = "MOV",       [ACT_XLAT] = "XLAT",
-		[ACT_POPF] = "POPF",           [ACT_IRET] = "IRET",     [ACT_INT] = "INT",
-		[ACT_SYSENTER] = "SYSENTER",   [ACT_SYSEXIT] = "SYSEXIT", [ACT_LEAVE_TC] = "LEAVE_TC",
+#define X(id) #id,
+		ACTIONS(X)
+#undef X
 	};
 
-	return action < ARRAY_LEN(name) && name[action] ? name[action] : "?";
+	return action < ARRAY_LEN(name) ? name[action] : "?";
 }
 
 static void print_bytes(FILE *f, const uint8_t *p, unsigned n, unsigned width)
