@@ -49,6 +49,8 @@ void hmp_nmi(struct hmp *h)
 
 void hmp_log(struct hmp *h)
 {
+	/* these say nothing while the guest runs: `log none` is not meant for them */
+	const unsigned at_the_end = LOG_STATS | LOG_JSON;
 	char words[HMP_WORD_MAX], err[OPTIONS_ERROR_LEN];
 	unsigned mask = 0;
 	if (!hmp_more(h)) {
@@ -62,6 +64,7 @@ void hmp_log(struct hmp *h)
 		fprintf(h->out, "%s\n", err);
 		return;
 	}
+	mask |= h->vm->options.log_mask & at_the_end;
 	h->vm->options.log_mask = mask;
 	log_set_mask(mask);
 	vm_log_changed(h->vm);

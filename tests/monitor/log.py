@@ -36,6 +36,10 @@ def translation():
     check.matches("op", r"^0x[0-9a-f]{8}:  PUSH +window +\d -> +\d+ bytes  32-bit stack access$", text)
     check.matches("op with a callout", r"^0x[0-9a-f]{8}:  INTERPRET .* privileged; calls out$", text)
     check.matches("op by the lean path", r"^0x[0-9a-f]{8}:  POPF .*; by the lean path$", text)
+    for word, kernel in (("POPF", "task_switch"), ("CLTS", "fpu"), ("FXSTATE", "fpu"), ("INVLPG", "tlb"), ("PORT", "tlb")):
+        seen = run(kernel, "-d", "op")
+        check.matches(f"op: {word}", rf"^0x[0-9a-f]{{8}}:  {word} ", seen)
+        check("op names every way of translating", not re.search(r"^0x.*:  (\?|\(null\)) ", seen, re.M))
     check.matches("out_asm", r"^0x[0-9a-f]+:  65 67 .* gs:\[", text)
     for g, o, h in list(zip(guest, op, host))[:50]:
         at = re.findall(r"^0x([0-9a-f]{8}):", g, re.M)
@@ -112,13 +116,24 @@ def reset():
 
 def boot(classes):
     """The demonstration guest to its prompt."""
-    path = tempfile.mktemp()
-    vm = Vm("-d", classes, "-D", path)
-    check("the guest runs", vm.wait_serial("hello from ring 3"))
-    check("ends well", vm.end() == 0)
-    text = open(path).read()
-    os.unlink(path)
-    return text
+    with tempfile.TemporaryDirectory() as d:
+        path = os.path.join(d, "log")
+        vm = Vm("-d", classes, "-D", path)
+        check("the guest runs", vm.wait_serial("hello from ring 3"))
+        check("ends well", vm.end() == 0)
+        return open(path).read()
+
+
+def kept_for_the_end():
+    """What `log` chooses at run time leaves -d stats alone."""
+    with tempfile.TemporaryDirectory() as d:
+        path = os.path.join(d, "log")
+        vm = Vm("-d", "stats,json", "-D", path)
+        check("the guest runs", vm.wait_serial("hello from ring 3"))
+        m = vm.monitor()
+        check("log", m.command("log int") == "" and m.command("log none") == "")
+        check("ends well", vm.end() == 0)
+        check.matches("statistics at the end", r'^\{"ringfence_statistics": 1', open(path).read())
 
 
 def at_run_time():
@@ -157,4 +172,5 @@ translation()
 execution()
 events()
 at_run_time()
+kept_for_the_end()
 check.finish()
