@@ -6,7 +6,7 @@
  * by a stream and disassembles, with a heap of its own. Each part is guarded: a fault in it, or two seconds gone by, ends that
  * part, and the next one follows. What is written stays written.
  *
- *   signal --> one thread reports, others that fail meanwhile sleep
+ *   signal --> one thread reports, others that fail meanwhile wait for their turn
  *              part 1 .. n: sigsetjmp, alarm, write
  *              then the signal's default action: status and core dump are those of the failure
  */
@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { PART_SECONDS = 2, MAX_REPORTS = 9, MAIN_STACK = 256 * 1024 };
@@ -73,30 +74,69 @@ static int create_file(struct rawout *name)
 
 /* ---- one part after the other ---- */
 
-static void run_part(const struct crash_part *part)
+/* The step, to its end or to a fault in it or two seconds: that signal, else 0. */
+static int guard(void (*step)(const void *), const void *arg)
 {
-	int fault;
+	int fault = sigsetjmp(way_out, 1);
+
+	if (!fault) {
+		guarded = 1;
+		alarm(PART_SECONDS);
+		step(arg);
+	}
+	guarded = 0;
+	alarm(0);
+	return fault;
+}
+
+static void write_part(const void *arg)
+{
+	const struct crash_part *part = arg;
 
 	if (part->title)
 		rawout_print(&crash.out, "\n== %s\n", part->title);
 	rawout_flush(&crash.out);
 	crash.out.left = part->lines;
 	crash.out.second = part->lines ? STDERR_FILENO : -1;
-	fault = sigsetjmp(way_out, 1);
-	if (!fault) {
-		guarded = 1;
-		alarm(PART_SECONDS);
-		part->write(&crash);
-		fflush(crash.file);
-	}
-	alarm(0);
-	guarded = 0;
-	if (fault == SIGALRM)
-		rawout_print(&crash.out, "\n(this part took too long)\n");
-	else if (fault)
-		rawout_print(&crash.out, "\n(this part failed: signal %d)\n", fault);
+	part->write(&crash);
+	fflush(crash.file);
 	rawout_flush(&crash.out);
+}
+
+static void say_failed(const void *arg)
+{
+	const int *fault = arg;
+
+	if (*fault == SIGALRM)
+		rawout_print(&crash.out, "\n(this part took too long)\n");
+	else
+		rawout_print(&crash.out, "\n(this part failed: signal %d)\n", *fault);
+	rawout_flush(&crash.out);
+}
+
+static void run_part(const struct crash_part *part)
+{
+	int fault = guard(write_part, part);
+
+	/* it may be stderr that nobody reads */
+	if (fault == SIGALRM)
+		crash.out.second = -1;
+	if (fault)
+		guard(say_failed, &fault);
 	crash.out.second = -1;
+}
+
+static void write_end(const void *arg)
+{
+	const struct rawout *name = arg;
+
+	crash.out.second = STDERR_FILENO;
+	crash.out.left = 3;
+	if (*name->buf)
+		rawout_print(&crash.out, "ringfence: please attach %s to a bug report\n", name->buf);
+	else
+		rawout_print(&crash.out, "ringfence: no report could be written: no directory is writable\n");
+	rawout_flush(&crash.out);
 }
 
 static void write_report(void)
@@ -110,13 +150,7 @@ static void write_report(void)
 	crash.blocks = 0;
 	for (unsigned i = 0; i < crash_part_count; i++)
 		run_part(&crash_parts[i]);
-	crash.out.second = STDERR_FILENO;
-	crash.out.left = 3;
-	if (*name.buf)
-		rawout_print(&crash.out, "ringfence: please attach %s to a bug report\n", name.buf);
-	else
-		rawout_print(&crash.out, "ringfence: no report could be written: no directory is writable\n");
-	rawout_flush(&crash.out);
+	guard(write_end, &name);
 	if (crash.out.fd >= 0)
 		close(crash.out.fd);
 	crash.out.fd = -1;
@@ -148,25 +182,37 @@ static void die(int sig, bool synchronous)
 		syscall(SYS_tgkill, getpid(), self(), sig);
 }
 
-/* A failure while another is being reported: leave the part, or give up. */
+/* The reporter fails: leave the part, or give up. */
 static void fail_again(int sig)
 {
-	if (atomic_load(&owner) != self())
-		for (;;)
-			pause();
 	if (guarded)
 		siglongjmp(way_out, sig);
 	die(crash.signal ? crash.signal : sig, false);
 }
 
+/* An alarm that comes when its part has just ended means nothing. */
 static void on_alarm(int sig)
 {
 	int reporter = atomic_load(&owner);
 
-	if (reporter == self())
-		fail_again(sig);
-	else if (reporter)
+	if (reporter && reporter != self())
 		syscall(SYS_tgkill, getpid(), reporter, sig);
+	else if (reporter && guarded)
+		siglongjmp(way_out, sig);
+}
+
+/* Another thread's report may be of something that the VM survives: then it is this one's turn. */
+static void become_owner(int sig)
+{
+	const struct timespec pause = {.tv_nsec = 10000000};
+	int none = 0;
+
+	while (!atomic_compare_exchange_strong(&owner, &none, self())) {
+		if (none == self())
+			fail_again(sig);
+		nanosleep(&pause, NULL);
+		none = 0;
+	}
 }
 
 /* Sent by somebody, not raised by an instruction? */
@@ -177,10 +223,7 @@ static bool was_sent(int sig, const siginfo_t *info)
 
 static void on_fatal(int sig, siginfo_t *info, void *context)
 {
-	int none = 0;
-
-	if (!atomic_compare_exchange_strong(&owner, &none, self()))
-		fail_again(sig);
+	become_owner(sig);
 	unblock_fatal();
 	crash.signal = sig;
 	crash.info = info;

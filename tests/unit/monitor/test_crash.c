@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -279,6 +280,70 @@ static void test_several(void **state)
 	assert_true(strlen(left.second) == 0);
 }
 
+/* While a report is written that the VM survives: the other thread's failure comes after it. */
+static void fail_beside(FILE *f)
+{
+	static pthread_t thread;
+
+	if (!thread && pthread_create(&thread, NULL, fail_too, NULL))
+		_exit(6);
+	usleep(100000);
+}
+
+static void in_turn(void)
+{
+	subject(fail_beside);
+	crash_report("for a test", "one");
+	sleep(20);
+	_exit(5);
+}
+
+static void test_in_turn(void **state)
+{
+	run_child(in_turn);
+	expect_signal(SIGSEGV);
+	expect(left.report, "for a test");
+	expect(left.second, "at address 0x440");
+	expect(left.second, "[stack]");
+}
+
+static atomic_bool reported;
+
+static void *send_alarms(void *thread)
+{
+	while (!atomic_load(&reported)) {
+		pthread_kill(*(pthread_t *)thread, SIGALRM);
+		usleep(20);
+	}
+	return NULL;
+}
+
+static void late_alarms(void)
+{
+	pthread_t me = pthread_self(), thread;
+
+	subject(NULL);
+	pthread_create(&thread, NULL, send_alarms, &me);
+	for (unsigned i = 0; i < 9; i++)
+		crash_report("for a test", "alarms");
+	atomic_store(&reported, true);
+	pthread_join(thread, NULL);
+	for (unsigned i = 1; i <= 9; i++) {
+		char name[64];
+
+		snprintf(name, sizeof(name), i > 1 ? "ringfence-crash-%d-%u.txt" : "ringfence-crash-%d.txt", (int)getpid(), i);
+		unlink(name);
+	}
+	_exit(5);
+}
+
+static void test_late_alarms(void **state)
+{
+	run_child(late_alarms);
+	assert_true(WIFEXITED(left.status));
+	assert_int_equal(WEXITSTATUS(left.status), 5);
+}
+
 /* In translated code, but sent by somebody: not the guest's. */
 static void *send(void *thread)
 {
@@ -381,6 +446,8 @@ int main(void)
 		cmocka_unit_test(test_damaged),
 		cmocka_unit_test(test_hanging),
 		cmocka_unit_test(test_several),
+		cmocka_unit_test(test_in_turn),
+		cmocka_unit_test(test_late_alarms),
 		cmocka_unit_test(test_in_translated_code),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_lockstep),
