@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -151,10 +152,22 @@ static bool resolve(const char *path, char *out, size_t outlen, char *err, size_
 }
 
 /* A file beside the one that is meant, with a name of its own; -1 with errno. */
-static int open_beside(const char *real, char *name, size_t len)
+static int open_beside(const char *real, mode_t mode, char *name, size_t len)
 {
-	snprintf(name, len, "%s.XXXXXX", real);
-	return mkostemp(name, O_CLOEXEC);
+	enum { TRIES = 100 };
+
+	for (unsigned i = 0; i < TRIES; i++) {
+		uint32_t random;
+		int fd;
+
+		if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+			return -1;
+		snprintf(name, len, "%s.%08x", real, random);
+		fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+		if (fd >= 0 || errno != EEXIST)
+			return fd;
+	}
+	return -1;
 }
 
 bool tc_report_possible(const char *path, char *err, size_t errlen)
@@ -164,7 +177,7 @@ bool tc_report_possible(const char *path, char *err, size_t errlen)
 
 	if (!resolve(path, real, sizeof(real), err, errlen))
 		return false;
-	fd = open_beside(real, temporary, sizeof(temporary));
+	fd = open_beside(real, 0600, temporary, sizeof(temporary));
 	if (fd < 0)
 		return fail(err, errlen, path, strerror(errno));
 	close(fd);
@@ -196,17 +209,18 @@ bool tc_report_write(const struct tc_report_job *j, const char *path, char *err,
 {
 	char real[PATH_MAX], temporary[PATH_MAX + 16];
 	struct stat st;
-	mode_t mode;
+	bool replaces;
 	int fd;
 
 	if (!resolve(path, real, sizeof(real), err, errlen))
 		return false;
-	mode = stat(real, &st) ? 0644 : st.st_mode & 0777;
-	fd = open_beside(real, temporary, sizeof(temporary));
+	/* a new file as the umask says, one that is replaced with the mode it had: until then nobody else's */
+	replaces = !stat(real, &st);
+	fd = open_beside(real, replaces ? 0600 : 0666, temporary, sizeof(temporary));
 	if (fd < 0)
 		return fail(err, errlen, path, strerror(errno));
-	if (fchmod(fd, mode))
-		mode = 0600; /* as mkostemp made it: unusual file systems only */
+	if (replaces)
+		(void)fchmod(fd, st.st_mode & 0777); /* fails on unusual file systems only */
 	if (!write_file(j, fd, path, err, errlen)) {
 		unlink(temporary);
 		return false;

@@ -31,13 +31,15 @@ def data(path):
 
 
 def clean():
-    return not [f for f in os.listdir(directory.name) if re.search(r"\.[A-Za-z0-9]{6}$", f)]
+    return not [f for f in os.listdir(directory.name) if re.search(r"\.[0-9a-f]{8}$", f)]
 
 
 # at the end: by SIGTERM, by `quit`
-for end in ("signal", "quit"):
+for end, umask in (("signal", 0o022), ("quit", 0o027)):
+    before = os.umask(umask)
     path = at(f"{end}.html")
     vm = Vm("-tc-report", path, "-accel", "dbt,counts=on", "-kernel", sys.argv[2])
+    os.umask(before)
     m = vm.monitor()
     check("it runs", vm.wait_serial("counted"))
     check("not before the end", not os.path.exists(path))
@@ -49,7 +51,7 @@ for end in ("signal", "quit"):
     executions = {lin: n for lin, n in zip(d["ccf"]["lin"], d["ccf"]["executions"])}
     check("the loop", 3000000 in executions.values() and d["counted"], executions)
     check("columns are equally long", len({len(c) for c in d["ccf"].values()}) == 1)
-    check("mode of a new file", stat.S_IMODE(os.stat(path).st_mode) == 0o644)
+    check("mode of a new file", stat.S_IMODE(os.stat(path).st_mode) == 0o666 & ~umask)
 
 # by the guest, which powers off
 path = at("guest.html")
