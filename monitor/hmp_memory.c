@@ -1,9 +1,11 @@
 /* Human monitor: memory as numbers, characters and instructions. Devices are never read: that could change them. */
 #include "monitor/hmp_internal.h"
+#include "monitor/plain_file.h"
 #include "translator/disasm.h"
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 static bool intel_syntax;
 
@@ -219,9 +221,13 @@ static void save(struct hmp *h, bool physical)
 	if (!hmp_take_expression(h, &address) || !hmp_take_expression(h, &size) ||
 	    !hmp_take_word(h, name, sizeof(name)) || !hmp_take_end(h))
 		return;
-	FILE *f = fopen(name, "wbe");
+	const char *why;
+	int fd = plain_file_create(name, &why);
+	FILE *f = fd < 0 ? NULL : fdopen(fd, "wb");
 	if (!f) {
-		fprintf(h->out, "Error: Could not open '%s': %s\n", name, strerror(errno));
+		fprintf(h->out, "Error: Could not open '%s': %s\n", name, fd < 0 ? why : strerror(errno));
+		if (fd >= 0)
+			close(fd);
 		return;
 	}
 	bool ok = true;

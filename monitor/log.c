@@ -1,6 +1,7 @@
 /* The log's command line; see log.h. */
 #include "monitor/log.h"
 #include "monitor/keyval.h"
+#include "monitor/plain_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -89,24 +90,44 @@ static bool redirect(int fd)
 	return done;
 }
 
-bool log_reopen(const char *path, char *err, size_t errlen)
+static bool fail(char *err, size_t errlen, const char *path, const char *why)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	if (fd >= 0 && log_file) {
-		if (redirect(fd))
-			return true;
-	} else if (fd >= 0 && (log_file = fdopen(fd, "w"))) {
-		log_set_stream(log_file);
-		return true;
-	}
-	snprintf(err, errlen, "-D: cannot write '%s': %s", path, strerror(errno));
+	snprintf(err, errlen, "-D: cannot write '%s': %s", path, why);
 	return false;
 }
 
+static bool write_to(int fd, const char *path, char *err, size_t errlen)
+{
+	if (log_file)
+		return redirect(fd) || fail(err, errlen, path, strerror(errno));
+	log_file = fdopen(fd, "w");
+	if (!log_file) {
+		close(fd);
+		return fail(err, errlen, path, strerror(errno));
+	}
+	log_set_stream(log_file);
+	return true;
+}
+
+bool log_reopen(const char *path, char *err, size_t errlen)
+{
+	const char *why;
+	int fd = plain_file_create(path, &why);
+
+	return fd < 0 ? fail(err, errlen, path, why) : write_to(fd, path, err, errlen);
+}
+
+/* Before the guest starts: a pipe may be meant, and waited for. */
 bool log_open(unsigned mask, const char *path, char *err, size_t errlen)
 {
-	if (path && !log_reopen(path, err, errlen))
-		return false;
+	if (path) {
+		int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+
+		if (fd < 0)
+			return fail(err, errlen, path, strerror(errno));
+		if (!write_to(fd, path, err, errlen))
+			return false;
+	}
 	log_set_mask(mask);
 	return true;
 }

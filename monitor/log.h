@@ -18,7 +18,7 @@ bool log_parse_ranges(const char *text, struct log_range *, unsigned *n, char *e
 
 /* Open the log. `path` null: stderr. False with a line in err. */
 bool log_open(unsigned mask, const char *path, char *err, size_t errlen);
-/* The debug monitor's `logfile`: from now on there. vCPU thread. */
+/* The debug monitor's `logfile`: from now on there, which is no pipe. vCPU thread. */
 bool log_reopen(const char *path, char *err, size_t errlen);
 void log_close(void);
 

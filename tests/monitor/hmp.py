@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Every command of the human monitor by its text interface.   hmp.py RINGFENCE"""
+import os
 import re
 import socket
 import subprocess
@@ -86,6 +87,10 @@ def files(vm, m, eip):
     check("pmemsave is silent", m.command(f"pmemsave {eip - 0xC0000000:#x} 64 {b}") == "")
     check("both saved the same", open(a, "rb").read() == open(b, "rb").read() and len(open(a, "rb").read()) == 64)
     check.matches("no such directory", r"^Error: Could not open", m.command("memsave 0 1 /nonexistent/x"))
+    pipe = vm.path("pipe")
+    os.mkfifo(pipe)
+    check.matches("a pipe", r"^Error: Could not open '.*': neither a regular file nor", m.command(f"memsave $eip 1 {pipe}"))
+    check("a character device", m.command("memsave $eip 1 /dev/null") == "")
     check.matches("memory that is not there", r"^Error: Invalid addr", m.command(f"pmemsave 0x100000000 4096 {a}"))
 
 

@@ -161,6 +161,8 @@ def at_run_time():
     check.matches("there", r"^(in|out) ", open(second).read())
     check("the first stays", open(path).read() == seen)
     check.matches("no such directory", r"cannot write '/nonexistent/x'", m.command("logfile /nonexistent/x"))
+    os.mkfifo(vm.path("pipe"))
+    check.matches("a pipe", r"cannot write '.*': neither a regular file nor", m.command(f"logfile {vm.path('pipe')}"))
     check.matches("no such class", r"unknown log class 'foo'", m.command("log foo"))
     check("ends well", vm.end() == 0)
 
