@@ -126,7 +126,8 @@ static bool open_dump(struct symbols *s, char *err, size_t errlen)
 	int fd;
 
 	snprintf(path, sizeof(path), "jit-%d.dump", (int)getpid());
-	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	unlink(path); /* as with the map */
+	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	s->dump = fd < 0 ? NULL : fdopen(fd, "w+");
 	if (s->dump && begin_dump(s))
 		return true;
