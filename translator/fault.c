@@ -157,9 +157,9 @@ void tc_kick(struct tc *tc)
 /* ------------------------------ afterwards, in the dispatcher ------------------------------ */
 
 /* The instruction cannot use a window: have it translated anew in another form. */
-static void learn_form(struct tc *tc, ccf_id id, uint32_t eip, enum form form)
+static void learn_form(struct tc *tc, ccf_id id, uint32_t eip, enum form form, enum form_cause cause)
 {
-	hint_set(tc, eip, form);
+	hint_set(tc, eip, form, cause);
 	ccf_of(tc, id)->flags |= CCF_STALE;
 	ccf_drop(tc, id);
 }
@@ -178,17 +178,17 @@ static bool window_fault(struct tc *tc, ccf_id id, uint32_t eip)
 			gear_fault(tc);
 		return !tc->changed;
 	case MMU_IO:
-		learn_form(tc, id, eip, FORM_CALLOUT);
+		learn_form(tc, id, eip, FORM_CALLOUT, CAUSE_DEVICE);
 		break;
 	case MMU_USER_PAGE:
-		learn_form(tc, id, eip, FORM_LOOKUP);
+		learn_form(tc, id, eip, FORM_LOOKUP, CAUSE_USER_PAGE);
 		break;
 	case MMU_TRUE_FAULT:
 		/* by look-up it costs no signal */
 		if (user)
 			gear_fault(tc);
 		else if (tc->lookup_possible && tc->config.lookup != TC_LOOKUP_OFF && hint_exception(tc, eip))
-			learn_form(tc, id, eip, FORM_LOOKUP);
+			learn_form(tc, id, eip, FORM_LOOKUP, CAUSE_PAGE_FAULTS);
 		break;
 	case MMU_CODE_WRITE:
 	case MMU_EMULATE:
@@ -226,7 +226,7 @@ static bool handle(struct tc *tc, const struct place *p)
 		return true;
 	}
 	if (tc->x.fault_signal == SIGFPE && hint_exception(tc, p->eip))
-		learn_form(tc, p->id, p->eip, FORM_CALLOUT);
+		learn_form(tc, p->id, p->eip, FORM_CALLOUT, CAUSE_ARITHMETIC);
 	if (!tc->changed || tc->x.fault_signal != SIGSEGV)
 		interpret_here(tc);
 	return false;

@@ -1,6 +1,6 @@
 /*
  * What faults have taught about single instructions: a direct-mapped table by linear address. A slot holds the address in bits 0-31,
- * the form in 32-39 and a count of exceptions in 40-63.
+ * the form in 32-35, its cause in 36-39 and a count of exceptions in 40-63.
  */
 #include "translator/internal.h"
 
@@ -13,7 +13,12 @@ enum form hint_form(const struct tc *tc, uint32_t lin)
 {
 	uint64_t h = *slot(tc, lin);
 
-	return (uint32_t)h == lin ? (enum form)(h >> 32 & 0xff) : FORM_WINDOW;
+	return (uint32_t)h == lin ? (enum form)(h >> 32 & 0xf) : FORM_WINDOW;
+}
+
+enum form_cause hint_cause(const struct tc *tc, uint32_t lin)
+{
+	return (enum form_cause)(*slot(tc, lin) >> 36 & 0xf);
 }
 
 static unsigned page_bit(uint32_t page)
@@ -26,13 +31,13 @@ bool hint_on_page(const struct tc *tc, uint32_t page)
 	return tc->hint_page[page_bit(page) / 64] >> (page_bit(page) % 64) & 1;
 }
 
-void hint_set(struct tc *tc, uint32_t lin, enum form form)
+void hint_set(struct tc *tc, uint32_t lin, enum form form, enum form_cause cause)
 {
 	unsigned bit = page_bit(lin >> PAGE_SHIFT);
 
 	tc->hint_page[bit / 64] |= 1ull << (bit % 64);
-	*slot(tc, lin) = (uint64_t)form << 32 | lin;
-	history_note(tc->history, HISTORY_FORM, lin, tc->mode, form);
+	*slot(tc, lin) = (uint64_t)cause << 36 | (uint64_t)form << 32 | lin;
+	history_note(tc->history, HISTORY_FORM, lin, tc->mode, HISTORY_FORM_ARG(form, cause));
 }
 
 /*

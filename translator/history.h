@@ -20,7 +20,7 @@
 	X(MOVE, "move", true, "moved here; arg: from which linear address")                        \
 	X(DROP, "invalidate", true, "dropped; arg: guest physical address written, or all ones")   \
 	X(EVICT, "evict", true, "evicted for room")                                                \
-	X(FORM, "form", true, "another form learnt from a fault; arg: 1 look-up, 2 callout")       \
+	X(FORM, "form", true, "another form learnt from a fault; arg: HISTORY_FORM_ARG")            \
 	X(GEAR, "gear", true, "space `lin` changed gear; arg: 0 look-up, 1 window, 2 direct")      \
 	X(CHAIN, "chain", false, "exit chained; arg: linear address of the unit it leaves")        \
 	X(EXIT, "exit", false, "a direct exit came to C; arg: linear address of the unit it leaves") \
@@ -41,6 +41,7 @@ enum history_kind {
 #undef X
 	HISTORY_KINDS
 };
+#define HISTORY_FORM_ARG(form, cause) ((uint64_t)(cause) << 4 | (uint64_t)(form))
 #define HISTORY_LEAVE(stop, signal, trap, address) \
 	((uint64_t)(address) << 32 | (uint64_t)(trap) << 16 | (uint64_t)(signal) << 8 | (uint64_t)(stop))
 

@@ -202,6 +202,8 @@ struct code_page {
 
 /* Guest instructions that must not use a window: where, and which form they take instead. */
 enum form { FORM_WINDOW, FORM_LOOKUP, FORM_CALLOUT };
+/* And why: what it was that happened there. */
+enum form_cause { CAUSE_DEVICE, CAUSE_USER_PAGE, CAUSE_PAGE_FAULTS, CAUSE_ARITHMETIC };
 
 /* How user code of an address space runs (gear.c). */
 struct gear {
@@ -391,7 +393,9 @@ void smc_space_recycled(void *ctx, unsigned space);
 
 /* ---- hints (hint.c): forms learnt from faults ---- */
 enum form hint_form(const struct tc *, uint32_t lin);
-void hint_set(struct tc *, uint32_t lin, enum form);
+/* Of an instruction whose form is not FORM_WINDOW. */
+enum form_cause hint_cause(const struct tc *, uint32_t lin);
+void hint_set(struct tc *, uint32_t lin, enum form, enum form_cause);
 bool hint_exception(struct tc *, uint32_t lin);
 /* May there be a form learnt for an instruction of the linear page? */
 bool hint_on_page(const struct tc *, uint32_t page);

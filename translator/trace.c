@@ -134,12 +134,24 @@ static void print_drop(const struct history_event *e, FILE *f)
 		fprintf(f, "by a write to gpa %llx", (unsigned long long)e->arg);
 }
 
-static void print_gear(const struct history_event *e, FILE *f)
+const char *trace_gear_text(uint64_t gear)
 {
 	static const char *const how[] = {"reaches memory by look-up", "reaches memory through its window",
 					  "runs directly"};
 
-	fprintf(f, "space %u: user code %s", e->lin, e->arg < ARRAY_LEN(how) ? how[e->arg] : "?");
+	return gear < ARRAY_LEN(how) ? how[gear] : "?";
+}
+
+const char *trace_cause_text(uint64_t cause)
+{
+	static const char *const text[] = {
+		[CAUSE_DEVICE] = "met device memory",
+		[CAUSE_USER_PAGE] = "met a user page",
+		[CAUSE_PAGE_FAULTS] = "raised page fault after page fault",
+		[CAUSE_ARITHMETIC] = "raised one arithmetic exception after the other",
+	};
+
+	return cause < ARRAY_LEN(text) ? text[cause] : "?";
 }
 
 void trace_describe(const struct history_event *e, FILE *f)
@@ -147,7 +159,7 @@ void trace_describe(const struct history_event *e, FILE *f)
 	switch ((enum history_kind)e->kind) {
 	case HISTORY_TRANSLATE: print_translate(e, f); break;
 	case HISTORY_DROP: print_drop(e, f); break;
-	case HISTORY_GEAR: print_gear(e, f); break;
+	case HISTORY_GEAR: fprintf(f, "space %u: user code %s", e->lin, trace_gear_text(e->arg)); break;
 	case HISTORY_CALLOUT: print_callout(e, f); break;
 	case HISTORY_FAULT: print_fault(e, f); break;
 	case HISTORY_WORLD_LEAVE: print_leave(e, f); break;
@@ -164,8 +176,8 @@ void trace_describe(const struct history_event *e, FILE *f)
 	case HISTORY_WORLD_ENTER:
 	case HISTORY_WORLD_LOST: fprintf(f, "space %u", (uint32_t)e->arg); break;
 	case HISTORY_FORM:
-		fputs(e->arg == FORM_LOOKUP ? "met a user page: by look-up from now on"
-					    : "met device memory: by callout from now on", f);
+		fprintf(f, "%s: by %s from now on", trace_cause_text(e->arg >> 4),
+			(e->arg & 0xf) == FORM_LOOKUP ? "look-up" : "callout");
 		break;
 	case HISTORY_KINDS:
 		break;

@@ -26,6 +26,9 @@ const char *trace_parse(const char *text, struct trace_filter *);
 bool trace_wants(const struct trace_filter *, const struct history_event *);
 /* "chain", "miss", ...; only those always kept: */
 const char *trace_word(enum history_kind);
+/* Of HISTORY_GEAR's argument, after "user code"; of enum form_cause, after "it". */
+const char *trace_gear_text(uint64_t gear);
+const char *trace_cause_text(uint64_t cause);
 /* What it means, and what its argument is. */
 const char *trace_text(enum history_kind);
 uint32_t trace_always(void);

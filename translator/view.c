@@ -6,6 +6,7 @@
 #include "translator/classify.h"
 #include "translator/counts.h"
 #include "translator/disasm.h"
+#include "translator/trace.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -112,7 +113,7 @@ const char *view_callout_text(const struct tc *tc, const struct ccf *c, uint32_t
 	enum form form = hint_form(tc, lin);
 
 	if (form == FORM_CALLOUT)
-		return "met device memory";
+		return trace_cause_text(hint_cause(tc, lin));
 	if (why == WHY_NONE || why == WHY_STACK || why == WHY_FLOW)
 		return form == FORM_LOOKUP || (c->mode & MODE_LOOKUP) ? "only when its look-up misses"
 								      : "an operand that is not expanded";

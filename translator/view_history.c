@@ -100,9 +100,9 @@ static void print_forms(struct tc *tc, const struct ccf *c, FILE *f)
 
 	for (unsigned i = 0; i < c->insns; at += map[i].guest, i++)
 		if (hint_form(tc, at) != FORM_WINDOW)
-			fprintf(f, "    the instruction at %08x reaches memory by %s: it met %s\n", at,
+			fprintf(f, "    the instruction at %08x goes by %s: it %s\n", at,
 				hint_form(tc, at) == FORM_LOOKUP ? "look-up" : "callout",
-				hint_form(tc, at) == FORM_LOOKUP ? "user pages" : "device memory");
+				trace_cause_text(hint_cause(tc, at)));
 }
 
 static unsigned print_ccfs(struct tc *tc, uint32_t lin, FILE *f)

@@ -200,7 +200,7 @@ static void test_forms(void **state)
 	map(&b, 0, at, true);
 	run_at(&b, 0, at);
 	end_at(&b, 0, at);
-	hint_set(b.tc, then + loop, FORM_CALLOUT);
+	hint_set(b.tc, then + loop, FORM_CALLOUT, CAUSE_DEVICE);
 	before = tc_statistics(b.tc)->translations;
 	map(&b, 0, then, true);
 	run_at(&b, 0, then);
