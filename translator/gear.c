@@ -49,6 +49,16 @@ static uint32_t mode_bit(const struct tc *tc, unsigned space)
 	return tc->config.lookup == TC_LOOKUP_ON || !tc->gear[space].window ? MODE_LOOKUP : 0;
 }
 
+unsigned gear_now(const struct tc *tc, unsigned space)
+{
+	uint32_t bit = mode_bit(tc, space);
+
+	/* one that may run directly does so whenever it promises to be worth it */
+	if (bit == MODE_DIRECT || tc->direct_gear[space].on)
+		return 2;
+	return bit == MODE_LOOKUP ? 0 : 1;
+}
+
 static void account(struct tc *tc, struct gear *g, uint64_t now)
 {
 	g->cycles += now - tc->gear_since;

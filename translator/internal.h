@@ -421,6 +421,8 @@ void gear_tick(struct tc *);    /* an interrupt was taken from user code */
 void gear_callout(struct tc *); /* look-up code made a callout */
 void gear_fault(struct tc *);   /* a user window was filled, or faulted for the guest */
 void gear_reset(struct tc *, unsigned space);
+/* How its user code runs now, as HISTORY_GEAR tells it. */
+unsigned gear_now(const struct tc *, unsigned space);
 
 /* ---- breakpoint.c ---- */
 /* Is there one in [lin, lin + len)? len > 0. */

@@ -144,22 +144,49 @@ static void print_page(struct tc *tc, uint32_t lin, FILE *f)
 						   "not write-protected");
 }
 
+/* The first address of what covers it. */
+static uint32_t first_covering(struct tc *tc, uint32_t lin)
+{
+	uint32_t from = lin;
+
+	for (ccf_id id = 1; id < tc->ccf_top; id++)
+		if (view_covers(ccf_of(tc, id), lin) && ccf_of(tc, id)->lin < from)
+			from = ccf_of(tc, id)->lin;
+	return from;
+}
+
+static bool is_user_code(struct tc *tc, uint32_t lin)
+{
+	for (ccf_id id = 1; id < tc->ccf_top; id++)
+		if (view_covers(ccf_of(tc, id), lin) && ccf_of(tc, id)->mode & MODE_USER)
+			return true;
+	return false;
+}
+
+/* The present space, whose gear decides how user code at the address runs; MMU_SUPERVISOR: it is no user code. */
+static unsigned print_gear(struct tc *tc, uint32_t lin, FILE *f)
+{
+	unsigned space = is_user_code(tc, lin) ? mmu_space(tc->mmu, true) : MMU_SUPERVISOR;
+
+	if (space != MMU_SUPERVISOR)
+		fprintf(f, "  in the present space, %u, user code %s\n", space, trace_gear_text(gear_now(tc, space)));
+	return space;
+}
+
 const char *view_why(struct tc *tc, uint32_t lin, const char *args, FILE *f)
 {
 	const struct history *h = tc->history;
-	uint32_t from = lin;
-	unsigned shown = 0;
+	uint32_t from = first_covering(tc, lin);
+	unsigned shown = 0, space;
 
 	print_page(tc, lin, f);
 	if (!print_ccfs(tc, lin, f))
 		fputs("  no translation covers it now\n", f);
-	for (ccf_id id = 1; id < tc->ccf_top; id++)
-		if (view_covers(ccf_of(tc, id), lin) && ccf_of(tc, id)->lin < from)
-			from = ccf_of(tc, id)->lin;
+	space = print_gear(tc, lin, f);
 	for (uint64_t i = history_oldest(h); i < h->count; i++) {
 		const struct history_event *e = &h->event[i % HISTORY_SIZE];
 
-		if (e->kind == HISTORY_GEAR || e->lin < from || e->lin > lin)
+		if (e->kind == HISTORY_GEAR ? space == MMU_SUPERVISOR || e->lin != space : e->lin < from || e->lin > lin)
 			continue;
 		trace_print(h, e, f);
 		shown++;

@@ -57,6 +57,12 @@ def whys(m, address):
     text = m.command(f"tc why {address:#x}")
     check.matches("tc why: what is there", rf"^  CCF \d+ at {address:08x} .* for supervisor", text)
     check.matches("tc why: what happened", rf"translate +{address:08x}  \d+ instructions, for supervisor 32-bit", text)
+    check("tc why: no gear in the kernel", " user code " not in text and " gear " not in text, text)
+    user = [r[1] for r in rows(m.command("tc list filter=user limit=1"))]
+    text = m.command(f"tc why 0x{user[0]}")
+    check.matches("tc why: the gear", r"^  in the present space, [1-9]\d*, user code (reaches memory|runs directly)", text)
+    spaces = set(re.findall(r" gear +[0-9a-f]{8}  space (\d+):", text))
+    check("tc why: events of that space's gear alone", spaces <= set(re.findall(r"present space, (\d+),", text)), text)
     check.matches("tc why of nothing", r"no translation covers it now", m.command("tc why 1"))
     check.matches("no address", r"unexpected end of expression", m.command("tc why"))
     check.matches("64 bits", r"addresses have 32 bits", m.command("tc why 0x100000000"))
