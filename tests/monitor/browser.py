@@ -1,11 +1,11 @@
 """Headless Chromium by its DevTools protocol over a pipe: pages are opened, read, and clicked at as a person would."""
 import atexit
-import base64
 import fcntl
 import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -39,12 +39,18 @@ class Browser:
             os.dup2(ends[0], 3)
             os.dup2(ends[1], 4)
 
+        # what it keeps outside its profile would stay behind
+        places = ("TMPDIR", "HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")
+        for place in places:
+            os.mkdir(os.path.join(self.profile, place))
         self.process = subprocess.Popen(
             [path, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars", "--disable-dev-shm-usage",
              "--remote-debugging-pipe", f"--user-data-dir={self.profile}", f"--window-size={width},{height}", "about:blank"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=arrange, close_fds=False)
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=arrange, close_fds=False,
+            start_new_session=True, env=os.environ | {place: os.path.join(self.profile, place) for place in places})
         for fd in (to_browser, from_browser, *ends):
             os.close(fd)
+        self.closed = False
         atexit.register(self.close)
         self.buffer = b""
         self.last = 0
@@ -143,14 +149,6 @@ class Browser:
     def dark(self, on):
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if on else "light"}])
 
-    def screenshot(self, path, selector="html"):
-        box = self.value(f"(b => [b.x + scrollX, b.y + scrollY, b.width, b.height])"
-                         f"(document.querySelector({json.dumps(selector)}).getBoundingClientRect())")
-        clip = {"x": box[0], "y": box[1], "width": box[2], "height": min(box[3], 6000), "scale": 1}
-        data = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)["data"]
-        with open(path, "wb") as f:
-            f.write(base64.b64decode(data))
-
     def complaints(self):
         """What its console said, scripts that failed, and what it asked for from elsewhere."""
         found = []
@@ -167,7 +165,21 @@ class Browser:
         return found
 
     def close(self):
-        if self.process.poll() is None:
-            self.process.kill()
+        """It is asked first: only so does it take its own temporary files along. Its children end with it in any case."""
+        if self.closed:
+            return
+        self.closed = True
+        self.session = None
+        try:
+            self.call("Browser.close")
+            self.process.wait(10)
+        except (OSError, EOFError, TimeoutError, RuntimeError, subprocess.TimeoutExpired):
+            pass
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
         self.process.wait()
+        os.close(self.out)
+        os.close(self.input)
         shutil.rmtree(self.profile, ignore_errors=True)
