@@ -44,6 +44,7 @@ class Vm:
         self.errors = open(f"{self.dir}/stderr", "w+")
         self.process = subprocess.Popen(argv + list(options), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                         stderr=self.errors)
+        atexit.register(shutil.rmtree, self.dir, ignore_errors=True)  # the last to be registered goes first
         atexit.register(self.process.kill)
 
     def path(self, name):
