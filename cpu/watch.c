@@ -98,8 +98,9 @@ static bool two_bytes(struct cpu *cpu, const struct insn *insn)
 		return false;
 	if (insn->opcode == 0x22)
 		return reg != 1 && reg <= 4 && control(cpu, reg, (uint32_t)cpu->gpr[insn->modrm & 7]);
+	/* CLTS that changes nothing may be no instruction at all in translated code */
 	if (insn->opcode == 0x06)
-		return control(cpu, 0, cpu->cr0 & ~(uint32_t)CR0_TS);
+		return (cpu->cr0 & CR0_TS) && control(cpu, 0, cpu->cr0 & ~(uint32_t)CR0_TS);
 	return insn->opcode == 0x01 && reg == 6 && lmsw(cpu, insn);
 }
 

@@ -375,6 +375,7 @@ static uint32_t pit_read(void *opaque, uint16_t port, unsigned size)
 {
 	struct i8254 *s = opaque;
 
+	machine_clock_sample(s->m); /* port 61h must not be behind what is read here */
 	if ((port & 3) == 3)
 		return 0xff; /* the control word cannot be read */
 	struct channel *c = &s->ch[port & 3];

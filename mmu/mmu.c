@@ -359,8 +359,10 @@ enum outcome mmu_track_code(struct mmu *m, bool user, gva_t a, gpa_t *out)
 	}
 	m->stats.walks++;
 	result = mmu_walk(m->cpu, m->pm, gva(va), ACC_EXEC | (user ? ACC_USER : 0), &k);
-	if (result != OUT_OK)
+	if (result != OUT_OK) {
+		mmu_page_faulted(m, va);
 		return result;
+	}
 	*out = k.gpa;
 	mmu_make_room(m);
 	snapshot_sync(m, w, page, &k);

@@ -145,8 +145,10 @@ static enum outcome fetch_part(struct mmu *m, uint32_t va, uint8_t *out, unsigne
 		return OUT_OK;
 	}
 	m->stats.walks++;
-	if (mmu_walk(m->cpu, m->pm, gva(va), ACC_EXEC | (user ? ACC_USER : 0), &k) != OUT_OK)
+	if (mmu_walk(m->cpu, m->pm, gva(va), ACC_EXEC | (user ? ACC_USER : 0), &k) != OUT_OK) {
+		mmu_page_faulted(m, va);
 		return OUT_FAULT;
+	}
 	if (physmap_range(m->pm, k.gpa.v)) {
 		e->tag = tag;
 		e->host = (uint8_t *)physmap_host(m->pm, k.gpa, 1) - (va & PAGE_MASK);

@@ -53,8 +53,8 @@ static void interpret_callout(struct tc *tc)
 		gear_callout(tc);
 	tc->changed = false;
 	interpret_here(tc);
-	/* where the instruction would have gone on is in its unit */
-	if (tc->stats.exceptions != exceptions)
+	/* where the instruction would have gone on is in its unit; it raised an exception, or is to be done once more */
+	if (tc->stats.exceptions != exceptions || (uint32_t)tc->cpu->rip == eip)
 		counts_raised(tc, tc->x.target - 1, eip);
 	meter_end_often(&tc->meters, METER_CALLOUT, begin);
 }

@@ -411,6 +411,7 @@ static void lost(struct direct *d, struct host_world *h, bool ran)
 {
 	struct tc *tc = d->tc;
 
+	loaded_forget(tc);
 	if (!d->warned && ran)
 		fprintf(stderr, "ringfence: a process running guest code ended or broke its rules at %#x\n",
 			(unsigned)tc->cpu->rip);

@@ -347,6 +347,7 @@ uint64_t lean_system(struct tcx *x)
 
 	if (!tc->lean || tc->watched)
 		return LEAN_NO;
+	/* the word is a constant in verified code: verify.c */
 	to = operation[LEAN_OP(x->op)](tc, x->op);
 	if (to == LEAN_NO)
 		return to;

@@ -284,6 +284,7 @@ static void step(struct tc *tc)
 {
 	uint64_t begin = meter_begin_often(&tc->meters, METER_INTERPRET);
 
+	loaded_forget(tc);
 	cpu_step(tc->cpu);
 	tc->stats.interpreted++;
 	meter_end_often(&tc->meters, METER_INTERPRET, begin);

@@ -10,6 +10,7 @@
  * Not proved here: that chaining patches exits correctly, and that the code does what the guest's code does (lockstep.c).
  * One vCPU thread verifies; the decoder's handle is kept.
  */
+#include "translator/lean.h"
 #include "translator/verify.h"
 
 #include <stdio.h>
@@ -33,6 +34,8 @@ struct verifier {
 	bool lookup;       /* that JRCXZ is a look-up's */
 	bool look_write;   /* in the table of writable pages */
 	unsigned look_size;
+	uint32_t word;     /* in R11 */
+	bool word_set;
 	ccf_id counter;    /* the one that must be counted in; 0: none may be */
 	bool counted;
 
@@ -66,10 +69,12 @@ static const struct {
 	[K_BASE_RDI] = {BIT(K_WINDOW) | BIT(K_BASE_RSI), BIT(K_STRING)},
 	[K_STRING] = {BIT(K_BASE_RSI) | BIT(K_BASE_RDI), BIT(K_CUT_RSI) | BIT(K_CUT_RDI)},
 	[K_NEXT_R9] = {BIT(K_IMM_R8), BIT(K_IMM_R10)},
-	[K_RETRY_R9] = {0, BIT(K_IMM_R10)},
-	[K_IMM_R10] = {BIT(K_NEXT_R9) | BIT(K_RETRY_R9), BIT(K_JUMP_CALLOUT) | BIT(K_JUMP_REFILL)},
+	[K_RETRY_R9] = {0, BIT(K_ACCESS_R10)},
+	[K_IMM_R10] = {BIT(K_NEXT_R9), BIT(K_JUMP_CALLOUT) | BIT(K_JUMP_SYSTEM)},
 	[K_JUMP_CALLOUT] = {BIT(K_IMM_R10), 0},
-	[K_JUMP_REFILL] = {BIT(K_IMM_R10), 0},
+	[K_JUMP_SYSTEM] = {BIT(K_IMM_R10), 0},
+	[K_ACCESS_R10] = {BIT(K_RETRY_R9), BIT(K_JUMP_REFILL)},
+	[K_JUMP_REFILL] = {BIT(K_ACCESS_R10), 0},
 	[K_JUMP_TABLE] = {BIT(K_INDEX_R9), 0},
 	[K_JUMP_SLOT] = {BIT(K_IMM_R8), 0},
 	[K_JUMP_EXIT] = {BIT(K_IMM_R9), 0},
@@ -146,6 +151,8 @@ static void refine_kind(const struct verifier *v, struct vinsn *i)
 		i->kind = K_SAVE_RCX_LOOKUP;
 	else if (i->kind == K_NEXT_R9 && v->last != K_IMM_R8)
 		i->kind = K_RETRY_R9;
+	else if (i->kind == K_IMM_R10 && v->last == K_RETRY_R9)
+		i->kind = K_ACCESS_R10;
 	else if (i->kind == K_TAKE_BACK && v->last != K_DELTA)
 		i->kind = K_PLAIN;
 	else if (i->kind == K_JRCXZ && v->last == K_COMPARE)
@@ -180,6 +187,47 @@ static const char *check_lookup(struct verifier *v, const struct vinsn *i)
 	}
 }
 
+/* Operations that the lean path has, with registers that there are. */
+static bool known_word(uint32_t word)
+{
+	switch (LEAN_OP(word)) {
+	case LEAN_MOV_SEG:
+		return LEAN_SEG(word) <= S_GS && LEAN_REG(word) < 8;
+	case LEAN_LOAD_SEG:
+	case LEAN_POP_SEG:
+	case LEAN_PUSH_SEG:
+		return LEAN_SEG(word) <= S_GS;
+	case LEAN_WRITE_CR:
+		return LEAN_REG(word) < 8;
+	default:
+		return LEAN_OP(word) < LEAN_OPS;
+	}
+}
+
+/* C takes what is asked of it from R11: it must be a constant, and one that makes sense. */
+static const char *check_word(struct verifier *v, const struct vinsn *i)
+{
+	bool had = v->word_set;
+
+	switch (i->kind) {
+	case K_IMM_R11:
+		v->word = i->imm;
+		v->word_set = true;
+		return NULL;
+	case K_IMM_R8:
+	case K_NEXT_R9:
+	case K_RETRY_R9:
+	case K_IMM_R10:
+	case K_ACCESS_R10:
+		return NULL;
+	default:
+		v->word_set = false;
+	}
+	if (i->kind == K_JUMP_SYSTEM)
+		return had && known_word(v->word) ? NULL : "no known operation of the lean path";
+	return i->kind == K_JUMP_REFILL && !had ? "look-up that missed without its EIP" : NULL;
+}
+
 /* Entries are counted once, each CCF's in its own counter. */
 static const char *check_counting(struct verifier *v, const struct vinsn *i)
 {
@@ -206,7 +254,8 @@ static const char *check_while_saved(const struct vinsn *i)
 		return "guest memory touched while ECX is borrowed";
 	if (i->writes_r9)
 		return "R9 overwritten while it holds ECX";
-	if (i->kind == K_JCC || i->kind == K_JUMP || i->kind == K_JUMP_CALLOUT || i->kind == K_JUMP_TABLE ||
+	if (i->kind == K_JCC || i->kind == K_JUMP || i->kind == K_JUMP_CALLOUT || i->kind == K_JUMP_SYSTEM ||
+	    i->kind == K_JUMP_TABLE ||
 	    i->kind == K_JUMP_SLOT || i->kind == K_JUMP_EXIT || i->kind == K_JUMP_REFILL)
 		return "branch while ECX is borrowed";
 	return NULL;
@@ -261,7 +310,7 @@ static const char *check_borrowed_rcx(struct verifier *v, const struct vinsn *i)
 static void mark_start(struct verifier *v, const struct vinsn *i)
 {
 	bool borrowed = v->rcx_saved || v->rcx_zero >= 0;
-	bool inside = grammar[i->kind].after || grammar[v->last].before || borrowed || v->rebased;
+	bool inside = grammar[i->kind].after || grammar[v->last].before || borrowed || v->rebased || v->word_set;
 
 	v->start[v->in->address] = inside ? INSIDE : ENTERABLE;
 }
@@ -310,6 +359,8 @@ static const char *check_one(struct verifier *v)
 		wrong = check_rebasing(v, &i);
 	if (!wrong)
 		wrong = check_lookup(v, &i);
+	if (!wrong)
+		wrong = check_word(v, &i);
 	if (!wrong)
 		wrong = check_counting(v, &i);
 	if (!wrong)

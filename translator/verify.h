@@ -11,7 +11,8 @@
  *   mov r8d,imm | lea r9,[rip+d] | mov r10d,imm | jmp [callout stub]     callout
  *   mov r9,rcx ... jrcxz ... mov rcx,r9                                  test without flags
  *   K_EA to K_HOST_ACCESS                                               look-up form (xl_lookup.c)
- *   lea r9,[rip+d] | mov r10d,imm | jmp [refill]                        a look-up that missed
+ *   mov r11d,word | callout                                             a system instruction by the lean path
+ *   mov r11d,imm | lea r9,[rip+d] | mov r10d,imm | jmp [refill]         a look-up that missed
  *   mov r8,[counts] | mov r9,[r8+n] | lea r9,[r9+1] | mov [r8+n],r9      counting (counts.c)
  */
 #ifndef RINGFENCE_TRANSLATOR_VERIFY_H
@@ -49,6 +50,8 @@ enum kind {
 	K_IMM_R8,
 	K_IMM_R9,
 	K_IMM_R10,
+	K_ACCESS_R10, /* the same behind K_RETRY_R9 */
+	K_IMM_R11,
 	K_NEXT_R9,   /* lea r9, [rip + d] behind K_IMM_R8 */
 	K_RETRY_R9,  /* elsewhere */
 	K_INDEX_R9,
@@ -58,6 +61,7 @@ enum kind {
 	K_JUMP_MISS,
 	K_JUMP_LEAVE,
 	K_JUMP_CALLOUT,
+	K_JUMP_SYSTEM,
 	K_JUMP_REFILL,
 	K_RDTSC,
 	K_STORE_TSC,
@@ -95,6 +99,7 @@ struct vinsn {
 	bool writes;       /* K_HOST_ACCESS: memory; K_TAG, K_DELTA: of pages to write */
 	unsigned size;     /* K_HOST_ACCESS: bytes; K_LAST_BYTE: n + 1 */
 	int64_t target;    /* direct branches and K_NEXT_R9: offset in the code */
+	uint32_t imm;      /* K_IMM_R11 */
 	int64_t counter;   /* K_COUNT_LOAD, K_COUNT_STORE: whose; -1: nobody's */
 };
 
@@ -111,6 +116,7 @@ const char *verify_insn(const cs_insn *, uint32_t mode, struct vinsn *);
 /* ---- verify_table.c ---- */
 bool verify_id_allowed(const cs_insn *);
 bool verify_writes_memory(const cs_insn *, unsigned operand);
+unsigned verify_true_size(const cs_insn *, unsigned reported);
 
 enum reg_class { RC_NONE, RC_GUEST8, RC_GUEST16, RC_GUEST32, RC_GUEST64, RC_SCRATCH, RC_PINNED, RC_VECTOR, RC_BAD };
 enum reg_class verify_reg_class(unsigned reg);

@@ -87,17 +87,20 @@ static const struct {
 	{X86_INS_MOV, X86_REG_R8D, 0, K_IMM_R8},
 	{X86_INS_MOV, X86_REG_R9D, 0, K_IMM_R9},
 	{X86_INS_MOV, X86_REG_R10D, 0, K_IMM_R10},
+	{X86_INS_MOV, X86_REG_R11D, 0, K_IMM_R11},
 };
 
-static enum kind kind_of_move(const cs_insn *in)
+static enum kind kind_of_move(const cs_insn *in, struct vinsn *v)
 {
 	const cs_x86_op *src = operand(in, 1);
 
 	for (size_t i = 0; i < ARRAY_LEN(moves); i++) {
 		if (in->id != moves[i].id || !is_reg(in, 0, moves[i].dst) || !src)
 			continue;
-		if (moves[i].src ? is_reg(in, 1, moves[i].src) : src->type == X86_OP_IMM)
-			return moves[i].kind;
+		if (moves[i].src ? !is_reg(in, 1, moves[i].src) : src->type != X86_OP_IMM)
+			continue;
+		v->imm = moves[i].src ? 0 : (uint32_t)src->imm;
+		return moves[i].kind;
 	}
 	return K_PLAIN;
 }
@@ -200,7 +203,7 @@ static const char *indirect_jump(const cs_insn *in, struct vinsn *v)
 	} stubs[] = {
 		{TCX_STUB_EXIT, K_JUMP_EXIT},      {TCX_STUB_MISS, K_JUMP_MISS},
 		{TCX_STUB_LEAVE, K_JUMP_LEAVE},    {TCX_STUB_INTERP, K_JUMP_CALLOUT},
-		{TCX_STUB_CHECK, K_JUMP_CALLOUT},  {TCX_STUB_SYSTEM, K_JUMP_CALLOUT},
+		{TCX_STUB_CHECK, K_JUMP_CALLOUT},  {TCX_STUB_SYSTEM, K_JUMP_SYSTEM},
 		{TCX_STUB_REFILL, K_JUMP_REFILL},
 	};
 	const x86_op_mem *m = mem_operand(in, 0);
@@ -357,28 +360,6 @@ static bool bit_string(const cs_insn *in)
 	}
 }
 
-/* Capstone overstates the memory operands of these (SDM, each instruction's page). */
-static unsigned true_size(const cs_insn *in, unsigned reported)
-{
-	switch (in->id) {
-	case X86_INS_FNSTSW:
-	case X86_INS_FNSTCW:
-		return 2;
-	case X86_INS_COMISS:
-	case X86_INS_UCOMISS:
-		return 4;
-	case X86_INS_COMISD:
-	case X86_INS_UCOMISD:
-		return 8;
-	case X86_INS_PUNPCKLBW:
-	case X86_INS_PUNPCKLWD:
-	case X86_INS_PUNPCKLDQ:
-		return reported == 8 ? 4 : reported; /* MMX: the low half */
-	default:
-		return reported;
-	}
-}
-
 /*
  * F2 and F3 where they do not choose the instruction confuse Capstone's idea of the operand size, and so of the length, when
  * 66 is there too.
@@ -402,7 +383,7 @@ static const char *check_host_access(const cs_insn *in, unsigned n, const struct
 		return "looked-up access in another sequence";
 	v->kind = K_HOST_ACCESS;
 	v->guest_memory = true;
-	v->size = true_size(in, operand(in, n)->size);
+	v->size = verify_true_size(in, operand(in, n)->size);
 	v->writes = verify_writes_memory(in, n);
 	return NULL;
 }
@@ -551,7 +532,7 @@ static enum kind kind_of(const cs_insn *in, struct vinsn *v)
 	case X86_INS_LEA:
 		return kind_of_lea(in, v);
 	default:
-		k = kind_of_move(in);
+		k = kind_of_move(in, v);
 		return k == K_PLAIN ? kind_of_field(in, v) : k;
 	}
 }

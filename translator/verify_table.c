@@ -92,6 +92,28 @@ bool verify_writes_memory(const cs_insn *in, unsigned n)
 	return true;
 }
 
+/* Capstone overstates the memory operands of these (SDM, each instruction's page). */
+unsigned verify_true_size(const cs_insn *in, unsigned reported)
+{
+	switch (in->id) {
+	case X86_INS_FNSTSW:
+	case X86_INS_FNSTCW:
+		return 2;
+	case X86_INS_COMISS:
+	case X86_INS_UCOMISS:
+		return 4;
+	case X86_INS_COMISD:
+	case X86_INS_UCOMISD:
+		return 8;
+	case X86_INS_PUNPCKLBW:
+	case X86_INS_PUNPCKLWD:
+	case X86_INS_PUNPCKLDQ:
+		return reported == 8 ? 4 : reported; /* MMX: the low half */
+	default:
+		return reported;
+	}
+}
+
 /* ---------------------------------- registers ---------------------------------- */
 
 #define R(name) X86_REG_##name

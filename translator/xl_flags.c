@@ -72,7 +72,8 @@ enum { JZ = 4, JNZ = 5 };
 
 /*
  * POPFD in ring 0 that changes nothing but IF and what the host's flags hold: the end of every section with interrupts
- * disabled. It overwrites all flags, so once the stack has been read they are free for use. Anything else, and an interrupt that
+ * disabled. It overwrites all flags, so once the stack has been read they are free for use (a fault that comes after all, because
+ * the window was stale and the lean path finds the page gone, shows other arithmetic flags to the handler; POPFD runs again). Anything else, and an interrupt that
  * waits for IF, is for the lean path.
  */
 static bool popf_inline(struct tu *u, const struct tinsn *t)

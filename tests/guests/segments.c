@@ -310,6 +310,31 @@ static void reloads(void)
 		check_eq((c.ebx & 0xffff) << 16 | (c.ecx & 0xffff), S1, "  both are seen");
 }
 
+/* Ring 3 with alignment checks on takes ES away; ring 0 loads what it had loaded before, and must have it. */
+static void reload_after_alignment_checks(void)
+{
+	u32 handler = CODE("movw %ax,%es\nmovb %es:(%edi),%bl");
+	u32 code = CODE("movw %ax,%ds\nmovw %ax,%fs\nmovw %ax,%gs\n" LOAD_OFTEN "pushl %eax\npushl %esp\npushfl\norl $0x40000,(%esp)\npushl $0x1b\npushl $2f\niretl\n"
+			"2: xorl %ecx,%ecx\nmovw %cx,%es\nint $0x40");
+	struct context c;
+
+	idt[0x40] = make_gate(KCODE, handler, 0x8e | DPL3, 0);
+	write_cr0(read_cr0() | CR0_AM);
+	for (unsigned i = 0; i < 4; i++) {
+		c = kernel_context(code);
+		c.eax = UDATA;
+		c.ebx = 0;
+		c.edi = (u32)&area[200];
+		area[200] = 77;
+		run(&c);
+		if (!expect_done(&c, "again, after ring 3 loaded another with AC set"))
+			break;
+		check_eq((u8)c.ebx, 77, "  and it can be used");
+	}
+	write_cr0(read_cr0() & ~CR0_AM);
+	idt_reset(0x40);
+}
+
 static void ldt(void)
 {
 	static u64 table[4];
@@ -375,6 +400,7 @@ void guest_main(void)
 	code_limit();
 	hidden_part();
 	reloads();
+	reload_after_alignment_checks();
 	ldt();
 	queries();
 }
