@@ -1,5 +1,6 @@
 """Headless Chromium by its DevTools protocol over a pipe: pages are opened, read, and clicked at as a person would."""
 import atexit
+import base64
 import fcntl
 import json
 import os
@@ -148,6 +149,18 @@ class Browser:
 
     def dark(self, on):
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if on else "light"}])
+
+    def screenshot(self, path):
+        """What is on the screen into a file; how many colours it has."""
+        data = self.call("Page.captureScreenshot", format="png")["data"]
+        with open(path, "wb") as f:
+            f.write(base64.b64decode(data))
+        return self.value("new Promise((done, failed) => { const i = new Image(); i.onerror = failed; i.onload = () => {"
+                          "const c = document.createElement('canvas').getContext('2d'), s = new Set();"
+                          "c.canvas.width = i.width; c.canvas.height = i.height; c.drawImage(i, 0, 0);"
+                          "const d = c.getImageData(0, 0, i.width, i.height).data;"
+                          "for (let k = 0; k < d.length; k += 4) s.add(d[k] << 16 | d[k + 1] << 8 | d[k + 2]);"
+                          f"done(s.size); }}; i.src = 'data:image/png;base64,{data}'; }})")
 
     def complaints(self):
         """What its console said, scripts that failed, and what it asked for from elsewhere."""

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The report in Chromium: what the page shows is what the monitor says, and it can be walked by clicking.   report.py RINGFENCE KERNEL"""
 import json
+import os
 import re
 import sys
 
@@ -26,6 +27,19 @@ def opened(vm, m, name):
     browser.open(f"file://{vm.path(name)}")
     check("the page is ready", browser.value("document.body.dataset.ready") == "yes")
     check("no complaints", not browser.complaints(), browser.complaints())
+
+
+def pictures():
+    """For people to look at, in the build directory: report-light.png and report-dark.png."""
+    backgrounds = set()
+    for scheme in ("light", "dark"):
+        browser.dark(scheme == "dark")
+        colours = browser.screenshot(os.path.join(os.path.dirname(sys.argv[1]), f"report-{scheme}.png"))
+        check(f"{scheme}: something is drawn", colours > 16, colours)
+        backgrounds.add(browser.value("getComputedStyle(document.body).backgroundColor"))
+    check("the dark looks different", len(backgrounds) == 2, backgrounds)
+    check("ready in the dark, too", browser.value("document.body.dataset.ready") == "yes")
+    browser.dark(False)
 
 
 def same_numbers(m, listed, key):
@@ -181,9 +195,7 @@ def whole(accel, key, options=()):
     walks(graph)
     uses_table()
     uses_heat_map()
-    browser.dark(True)
-    check("ready in the dark, too", browser.value("document.body.dataset.ready") == "yes")
-    browser.dark(False)
+    pictures()
     check("still no complaints", not browser.complaints(), browser.complaints())
     check("ends well", vm.end() == 0)
 
