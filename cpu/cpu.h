@@ -406,7 +406,7 @@ MUST_USE enum outcome cpu_interpret_one(struct cpu *);
 
 /*
  * Vector instructions are executed by the host from a little executable memory, made for a thread on
- * first use. Call this on the vCPU thread before a sandbox forbids that; false: reported already.
+ * first use. Call this on the vCPU thread while descriptors and memory can be had; false: reported already.
  */
 bool cpu_prepare_thread(void);
 

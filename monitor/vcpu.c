@@ -176,7 +176,7 @@ void *vcpu_main(void *opaque)
 	if (!vm->accel->thread_init(vm->accel_state, err, sizeof(err))) {
 		fprintf(stderr, "ringfence: %s\n", err);
 		vm_request(vm, REQUEST_QUIT, 1);
-	} else if (!reset(vm)) {
+	} else if (!cpu_prepare_thread() || !reset(vm)) {
 		vm_request(vm, REQUEST_QUIT, 1);
 	} else {
 		run(vm);
