@@ -347,6 +347,8 @@ void softtlb_destroy(struct mmu *);
 void softtlb_flush(struct mmu *, bool global);
 void softtlb_flush_page(struct mmu *, uint32_t va);
 void softtlb_forget_writes(struct mmu *, const uint8_t *host_page);
+/* RAM, and for writes free of translated code; ROM can be read. */
+bool softtlb_may_hold(const struct mmu *, gpa_t, bool write);
 void softtlb_fill(struct mmu *, uint32_t va, struct softtlb_page);
 
 #endif

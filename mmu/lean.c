@@ -27,29 +27,19 @@ bool mmu_lean_code(const struct mmu *m, bool user, gva_t a, gpa_t *out)
 	return word & SH_CODE;
 }
 
-static bool permitted(const struct mmu *m, const struct walk *k, bool user, bool write)
+static unsigned access_of(bool user, bool write)
 {
-	if (user && !k->user)
-		return false;
-	return !write || (user ? walk_tables_rw(m->cpu, k) : k->write);
-}
-
-/* RAM, and for writes free of translated code; ROM can be read. */
-static bool plain(const struct mmu *m, gpa_t at, bool write)
-{
-	enum page_kind kind = physmap_kind(m->pm, at);
-
-	return write ? kind == PAGE_RAM && !physmap_is_code(m->pm, at) : kind == PAGE_RAM || kind == PAGE_ROM;
+	return (user ? ACC_USER : 0) | (write ? ACC_WRITE : 0);
 }
 
 bool mmu_lean_refill(struct mmu *m, bool user, bool write, gva_t a)
 {
-	uint32_t va = (uint32_t)a.v & ~(uint32_t)PAGE_MASK;
+	uint32_t va = (uint32_t)a.v & ~(uint32_t)PAGE_MASK, error;
 	struct walk k;
 
 	m->stats.walks++;
-	if (!mmu_walk_quiet(m->cpu, m->pm, gva(va), &k) || !permitted(m, &k, user, write) ||
-	    (m->mode.on && !walk_marked(m->cpu, &k, write)) || !plain(m, k.gpa, write))
+	if (!walk_check(m->cpu, m->pm, va, access_of(user, write), &k, &error) ||
+	    (m->mode.on && !walk_marked(m->cpu, &k, write)) || !softtlb_may_hold(m, k.gpa, write))
 		return false;
 	m->stats.softtlb_misses++;
 	softtlb_fill(m, va, (struct softtlb_page){physmap_host(m->pm, k.gpa, 1), user, write,
@@ -59,10 +49,9 @@ bool mmu_lean_refill(struct mmu *m, bool user, bool write, gva_t a)
 
 bool mmu_lean_faults(const struct mmu *m, bool user, bool write, gva_t a, uint32_t *error)
 {
-	unsigned acc = (user ? ACC_USER : 0) | (write ? ACC_WRITE : 0);
 	struct walk k;
 
-	return !walk_check(m->cpu, m->pm, (uint32_t)a.v, acc, &k, error);
+	return !walk_check(m->cpu, m->pm, (uint32_t)a.v, access_of(user, write), &k, error);
 }
 
 bool mmu_window_frame(const struct mmu *m, bool user, gva_t a, bool write, gpa_t *out)

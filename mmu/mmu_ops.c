@@ -23,7 +23,6 @@ struct access {
 static enum outcome miss(struct mmu *m, uint32_t va, unsigned acc, struct target *t)
 {
 	bool user = acc & ACC_USER, write = acc & (ACC_WRITE | ACC_RMW);
-	enum page_kind kind;
 	struct walk k;
 
 	m->stats.softtlb_misses++;
@@ -34,9 +33,7 @@ static enum outcome miss(struct mmu *m, uint32_t va, unsigned acc, struct target
 	}
 	t->gpa = k.gpa;
 	t->host = NULL;
-	kind = physmap_kind(m->pm, k.gpa);
-	if (write ? kind == PAGE_RAM && !physmap_is_code(m->pm, k.gpa)
-		  : kind == PAGE_RAM || kind == PAGE_ROM) {
+	if (softtlb_may_hold(m, k.gpa, write)) {
 		t->host = physmap_host(m->pm, k.gpa, 1);
 		softtlb_fill(m, va, (struct softtlb_page){t->host - (va & PAGE_MASK), user, write,
 							  k.page > PAGE_SIZE && m->mode.on, k.global});

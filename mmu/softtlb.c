@@ -151,6 +151,13 @@ static void enlist(struct mmu *m, struct tlb_slot s, bool global)
 	l->slot[l->n++] = s;
 }
 
+bool softtlb_may_hold(const struct mmu *m, gpa_t at, bool write)
+{
+	enum page_kind kind = physmap_kind(m->pm, at);
+
+	return write ? kind == PAGE_RAM && !physmap_is_code(m->pm, at) : kind == PAGE_RAM || kind == PAGE_ROM;
+}
+
 void softtlb_fill(struct mmu *m, uint32_t va, struct softtlb_page p)
 {
 	struct softtlb *t = &m->tlbs->tlb[p.user];

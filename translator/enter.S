@@ -174,6 +174,16 @@ leave_saved:
 	.cfi_restore_state
 	.size tc_enter, . - tc_enter
 
+	/* 0 goes on in translated code, with vector state from memory. */
+	.macro CALL_AND_GO_ON function
+	mov rdi, r14
+	call \function
+	test eax, eax
+	jz tc_resume
+	mov dword ptr [r14 + TCX_REASON], LEAVE_CALLOUT
+	jmp leave_saved
+	.endm
+
 	/*
 	 * Callouts: r8d = guest EIP of the instruction, r9 = where to go on, r10d = EIP after it.
 	 * The C function returns 0 to go on, else leaves for the dispatcher.
@@ -187,22 +197,29 @@ leave_saved:
 	mov [r14 + TCX_ARG], r10d
 	SAVE_GUEST
 	SAVE_VECTOR
-	mov rdi, r14
-	call \function
-	test eax, eax
-	jz tc_resume
-	mov dword ptr [r14 + TCX_REASON], LEAVE_CALLOUT
-	jmp leave_saved
+	CALL_AND_GO_ON \function
 	.size \stub, . - \stub
 	.endm
 
 	CALLOUT tc_stub_interp, callout_interp
 	CALLOUT tc_stub_check, callout_check
 
-	/*
-	 * System instructions: as a callout, with what is asked in r11d. The lean function answers LEAN_NO (do the whole callout),
-	 * LEAN_LEAVE, or where to go on.
-	 */
+	/* The lean function answers LEAN_NO (do the whole callout), LEAN_LEAVE, or where to go on. */
+	.macro LEAN_FIRST stub, lean, function
+	mov rdi, r14
+	call \lean
+	cmp rax, LEAN_LEAVE
+	jb \stub\()_in_full
+	je callout_leave
+	mov [r14 + TCX_TARGET], rax
+	jmp tc_resume_lean
+\stub\()_in_full:
+	SAVE_VECTOR
+	CALL_AND_GO_ON \function
+	.size \stub, . - \stub
+	.endm
+
+	/* System instructions: as a callout, with what is asked in r11d. */
 	.globl tc_stub_system
 	.type tc_stub_system, @function
 tc_stub_system:
@@ -211,27 +228,7 @@ tc_stub_system:
 	mov [r14 + TCX_ARG], r10d
 	mov [r14 + TCX_OP], r11d
 	SAVE_GUEST
-	mov rdi, r14
-	call lean_system
-	cmp rax, LEAN_LEAVE
-	jb system_in_full
-	je system_leave
-	mov [r14 + TCX_TARGET], rax
-	jmp tc_resume_lean
-system_leave:
-	mov dword ptr [r14 + TCX_REASON], LEAVE_CALLOUT
-	jmp leave_vector
-system_in_full:
-	SAVE_VECTOR
-	mov rdi, r14
-	call callout_interp
-	test eax, eax
-	jz tc_resume
-	mov dword ptr [r14 + TCX_REASON], LEAVE_CALLOUT
-	jmp leave_saved
-	.size tc_stub_system, . - tc_stub_system
-
-	.cfi_endproc
+	LEAN_FIRST tc_stub_system, lean_system, callout_interp
 
 	/*
 	 * A look-up missed: r8d = address, r9 = where the instruction begins again, r10d = access, r11d = EIP. When lean_refill
@@ -245,22 +242,13 @@ tc_stub_refill:
 	mov [r14 + TCX_ARG], r8d
 	mov [r14 + TCX_OP], r10d
 	SAVE_GUEST
-	mov rdi, r14
-	call lean_refill
-	cmp rax, LEAN_LEAVE
-	jb refill_in_full
-	je system_leave
-	mov [r14 + TCX_TARGET], rax
-	jmp tc_resume_lean
-refill_in_full:
-	SAVE_VECTOR
-	mov rdi, r14
-	call callout_refill
-	test eax, eax
-	jz tc_resume
+	LEAN_FIRST tc_stub_refill, lean_refill, callout_refill
+
+callout_leave:
 	mov dword ptr [r14 + TCX_REASON], LEAVE_CALLOUT
-	jmp leave_saved
-	.size tc_stub_refill, . - tc_stub_refill
+	jmp leave_vector
+
+	.cfi_endproc
 
 	.section .rodata
 	.balign 4
