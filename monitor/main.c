@@ -30,10 +30,7 @@ static void prepare_signals(void)
 	signal(SIGXFSZ, SIG_IGN);
 	/* For vm_wait; threads inherit the mask. */
 	sigset_t set;
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
+	vm_signals(&set);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 }
 

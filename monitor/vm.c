@@ -10,13 +10,9 @@
 #include "translator/translator.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
 struct tc *vm_tc(const struct vm *vm)
 {
@@ -102,11 +98,6 @@ static bool create_processor(struct vm *vm, char *err, size_t errlen)
 static bool create(struct vm *vm, char *err, size_t errlen)
 {
 	struct options *o = &vm->options;
-	vm->done_fd = eventfd(0, EFD_CLOEXEC);
-	if (vm->done_fd < 0) {
-		snprintf(err, errlen, "eventfd: %s", strerror(errno));
-		return false;
-	}
 	vm->run = run_control_create(o->start_paused);
 	vm->debug = debug_create();
 	if (!vm->run || !vm->debug) {
@@ -168,6 +159,7 @@ bool vm_start(struct vm *vm, char *err, size_t errlen)
 		snprintf(err, errlen, "cannot start the monitor's thread");
 		return false;
 	}
+	vm->starter = pthread_self();
 	int error = pthread_create(&vm->thread, NULL, vcpu_main, vm);
 	if (error) {
 		snprintf(err, errlen, "cannot start the vCPU thread: %s", strerror(error));
@@ -183,28 +175,24 @@ static int vm_exit_code(struct vm *vm)
 	return code < 0 ? 0 : code;
 }
 
+void vm_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGHUP);
+	sigaddset(set, SIGUSR1);
+}
+
+/* Not poll and a signalfd: the host wakes whoever polls one at every signal of the process, and each fault in the TC is one. */
 int vm_wait(struct vm *vm)
 {
 	sigset_t set;
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	int signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
-	struct pollfd fds[] = {{.fd = vm->done_fd, .events = POLLIN},
-			       {.fd = signal_fd, .events = POLLIN}};
-	for (;;) {
-		if (poll(fds, ARRAY_LEN(fds), -1) < 0 && errno != EINTR)
-			break;
-		if (fds[0].revents & POLLIN)
-			break;
-		struct signalfd_siginfo info;
-		if ((fds[1].revents & POLLIN) &&
-		    read(signal_fd, &info, sizeof(info)) == sizeof(info))
+	int sig;
+	vm_signals(&set);
+	while (!atomic_load(&vm->done))
+		if (!sigwait(&set, &sig) && sig != SIGUSR1)
 			vm_request(vm, REQUEST_QUIT, 0);
-	}
-	if (signal_fd >= 0)
-		close(signal_fd);
 	return vm_exit_code(vm);
 }
 
@@ -249,8 +237,6 @@ bool vm_destroy(struct vm *vm)
 	if (vm->map)
 		physmap_destroy(vm->map);
 	boot_close(&vm->boot);
-	if (vm->done_fd >= 0)
-		close(vm->done_fd);
 	run_control_destroy(vm->run);
 	debug_destroy(vm->debug);
 	free(vm->held_keys);

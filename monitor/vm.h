@@ -11,14 +11,20 @@
 
 #include "monitor/options.h"
 
+#include <signal.h>
+
 struct vm;
 
 /* Build everything that can fail: files, memory, devices, terminals. Null with a line in err. */
 struct vm *vm_create(const struct options *, char *err, size_t errlen);
 /* Start the threads. */
 bool vm_start(struct vm *, char *err, size_t errlen);
-/* Wait until the VM has ended by itself or a SIGINT, SIGTERM or SIGHUP asks it to; the exit status.
- * The caller has these signals blocked in all threads. */
+/* What vm_wait waits for: the caller has these signals blocked in all threads. */
+void vm_signals(sigset_t *);
+/*
+ * Wait until the VM has ended by itself or a SIGINT, SIGTERM or SIGHUP asks it to; the exit status. By the thread that called
+ * vm_start.
+ */
 int vm_wait(struct vm *);
 /*
  * Stops the threads if they run, writes the report and prints the statistics if asked for, frees everything. False: the report could

@@ -67,7 +67,8 @@ struct vm {
 	bool thread_running, machine_running;
 	atomic_uint requests;
 	atomic_int exit_code;
-	int done_fd; /* eventfd: the vCPU thread has ended */
+	pthread_t starter; /* the thread in vm_wait */
+	atomic_bool done;  /* the vCPU thread has ended; SIGUSR1 to the starter says so */
 	/* A halted vCPU sleeps here. The lock is a leaf: nothing is taken while it is held. */
 	pthread_mutex_t sleep_lock;
 	pthread_cond_t sleep_cond;
