@@ -46,7 +46,7 @@ unsigned tc_crash_blocks(const struct tc *tc, uint64_t host_rip, struct tc_crash
 	add(tc, list, &n, cache_owner(tc, tc->x.target), "was entered last, or called C");
 	add(tc, list, &n, covering(tc, (uint32_t)(tc->cpu->seg[S_CS].base + tc->cpu->rip)), "the guest's EIP is in it");
 	for (unsigned i = 1; i <= TC_RECENT && i <= tc->recents; i++)
-		add(tc, list, &n, tc->recent[(tc->recents - i) % TC_RECENT], "one of the last that were entered from C");
+		add(tc, list, &n, cache_owner(tc, tc->recent[(tc->recents - i) % TC_RECENT]), "one of the last that were entered from C");
 	for (uint64_t i = h->count; i > history_oldest(h) && translated < 4; i--) {
 		const struct history_event *e = &h->event[(i - 1) % HISTORY_SIZE];
 

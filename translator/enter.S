@@ -13,6 +13,8 @@
 #include "translator/offsets.h"
 
 #define FL_HOST 0xcd5
+#define FL_DF 0x400
+#define FL_OF_SHIFT 11
 #define FL_IF_FIXED 0x202
 
 	.text
@@ -35,7 +37,10 @@
 	or r8d, [r15 + CPU_EFLAGS]
 	or r8d, 2
 	mov [r15 + CPU_EFLAGS], r8d
+	test r8d, FL_DF
+	jz 1f
 	cld
+1:
 	.endm
 
 	/*
@@ -94,10 +99,17 @@ tc_enter_check:
 	mov r9d, r8d
 	and r9d, ~(FL_HOST | 2)
 	mov [r15 + CPU_EFLAGS], r9d
-	and r8d, FL_HOST
-	or r8d, FL_IF_FIXED
-	push r8
-	popfq
+	test r8d, FL_DF
+	jnz load_all_flags
+	/* POPF takes 9 cycles; without DF there is a shorter way: ADD makes OF, SAHF the others */
+	mov eax, r8d
+	shr r8d, FL_OF_SHIFT
+	and r8d, 1
+	shl eax, 8
+	or eax, r8d
+	add al, 0x7f
+	sahf
+flags_loaded:
 	mov eax, [r15 + CPU_GPR + 0]
 	mov ecx, [r15 + CPU_GPR + 8]
 	mov edx, [r15 + CPU_GPR + 16]
@@ -108,7 +120,15 @@ tc_enter_check:
 	mov r13, [r14 + TCX_IBTC]
 	mov r12, [r14 + TCX_TLB]
 	mov esp, [r15 + CPU_GPR + 32]
+	/* the target may be an indirect entry */
+	mov r8d, [r15 + CPU_RIP]
 	jmp [r14 + TCX_TARGET]
+load_all_flags:
+	and r8d, FL_HOST
+	or r8d, FL_IF_FIXED
+	push r8
+	popfq
+	jmp flags_loaded
 	.globl tc_enter_end
 tc_enter_end:
 

@@ -113,9 +113,16 @@ static bool serves(const struct ibtc *t, unsigned space, uint32_t mode)
 	return t && t->valid && t->space == space && t->mode == mode;
 }
 
+/* Where the table used last for such a mode is noted. A kernel is entered and left with another FS or GS than it runs with. */
+static struct ibtc **last_of(struct tc *tc, uint32_t mode)
+{
+	_Static_assert(MODE_FULL_GS == MODE_FULL_FS << 1 && MODE_USER == 1 && IBTC_LAST == 8, "see below");
+	return &tc->ibtc_last[mode / MODE_FULL_FS % 4 * 2 + (mode & MODE_USER)];
+}
+
 static struct ibtc *known(struct tc *tc, unsigned space, uint32_t mode)
 {
-	struct ibtc *t = tc->ibtc_last[!!(mode & MODE_USER)];
+	struct ibtc *t = *last_of(tc, mode);
 
 	if (serves(t, space, mode))
 		return t;
@@ -129,7 +136,7 @@ static void use(struct tc *tc, struct ibtc *t)
 {
 	tc->ibtc_now = t;
 	if (t) {
-		tc->ibtc_last[!!(t->mode & MODE_USER)] = t;
+		*last_of(tc, t->mode) = t;
 		t->used_at = ++tc->clock;
 	}
 	tc->x.ibtc = t && !tc->unchained ? t->slot : tc->ibtc_miss;

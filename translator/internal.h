@@ -137,7 +137,7 @@ static inline unsigned exit_index(uint32_t id) { return (id - 1) % CCF_EXITS; }
  * One table per (space, mode): 65536 host addresses of indirect entries, indexed by the low 16 bits of the target
  * (MOVZX keeps flags). Entries that hold nothing point at the miss stub.
  */
-enum { IBTC_SIZE = 65536, IBTC_TABLES = 32, IBTC_CHUNK = 8 };
+enum { IBTC_SIZE = 65536, IBTC_TABLES = 32, IBTC_CHUNK = 8, IBTC_LAST = 8 };
 struct ibtc {
 	uintptr_t *slot;  /* IBTC_SIZE entries, mapped lazily */
 	uint32_t mode;
@@ -269,7 +269,7 @@ struct tc {
 
 	struct ibtc ibtc[IBTC_TABLES];
 	struct ibtc *ibtc_now;
-	struct ibtc *ibtc_last[2]; /* of supervisor and user code */
+	struct ibtc *ibtc_last[IBTC_LAST]; /* by ibtc.c: last_of */
 	uintptr_t *ibtc_miss;   /* a table that always misses */
 	int ibtc_fd;            /* its memory */
 	uint64_t clock;
@@ -287,7 +287,7 @@ struct tc {
 	bool lean;              /* may the lean path be taken? */
 	bool unchained;         /* every block comes by the dispatcher: lockstep, or the log wants to see it */
 	bool watched;           /* not by system instructions: a debugger looks at events */
-	ccf_id recent[TC_RECENT]; /* the last ones entered from C, for crash reports */
+	uintptr_t recent[TC_RECENT]; /* host addresses last entered at from C, for crash reports */
 	uint32_t recents;         /* ever */
 	uint32_t last_exit;     /* direct exit just taken, to be chained; 0: none */
 	bool changed;           /* CCFs were dropped: a callout may not return into the TC */
@@ -407,7 +407,6 @@ void window_set(struct tc *, bool user, uint64_t base);
 /* ---- lean.c, lean_system.c: called from enter.S; see there for what they answer ---- */
 uint64_t lean_exit(struct tcx *);
 uint64_t lean_system(struct tcx *);
-uint64_t lean_continue(struct tc *);
 uint64_t lean_refill(struct tcx *);
 
 /* ---- lean_fpu.c ---- */

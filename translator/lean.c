@@ -16,23 +16,15 @@
 static bool disturbed(const struct tc *tc)
 {
 	const struct cpu *c = tc->cpu;
+	uint32_t flags = lean_eflags(c);
 
-	return c->pending_db || c->shadow || (c->eflags & FL_TF) || tc->failed ||
-	       (tc->x.intr_wait && (c->eflags & FL_IF));
+	return c->pending_db || c->shadow || (flags & FL_TF) || tc->failed || (tc->x.intr_wait && (flags & FL_IF));
 }
 
-static bool enter_mode(struct tc *tc)
+static uint64_t note_entered(struct tc *tc, uintptr_t host)
 {
-	uint32_t mode = mode_of(tc->cpu);
-	unsigned space;
-	hva_t base;
-
-	if ((mode & MODE_INTERPRET) || !mmu_lean_space(tc->mmu, mode & MODE_USER, &base, &space))
-		return false;
-	mode = gear_mode(tc, mode, space);
-	tc->mode = mode;
-	window_set(tc, mode & MODE_USER, base.v);
-	return ibtc_select_known(tc, space, mode);
+	tc->recent[tc->recents++ % TC_RECENT] = host;
+	return host;
 }
 
 static ccf_id find_known(struct tc *tc, uint32_t lin)
@@ -60,8 +52,7 @@ static uint64_t proceed(struct tc *tc, uint32_t exit)
 	if (exit)
 		chain_link(tc, exit, id);
 	tc->stats.lean++;
-	tc->recent[tc->recents++ % TC_RECENT] = id;
-	return (uint64_t)tc_rx(tc, ccf_of(tc, id)->host);
+	return note_entered(tc, (uintptr_t)tc_rx(tc, ccf_of(tc, id)->host));
 }
 
 /* A direct exit or an indirect miss: the mode is the same. */
@@ -87,12 +78,33 @@ uint64_t lean_exit(struct tcx *x)
 	return to;
 }
 
-/* After a system instruction: the mode may be another. */
+/*
+ * The branch table knows where code of the new mode is, as for an indirect branch; R8 is cpu->rip when it is entered. What it does not
+ * know comes back as a miss.
+ */
+uint64_t lean_switch(struct tc *tc, uint32_t mode)
+{
+	bool user = mode & MODE_USER;
+	unsigned space;
+	hva_t base;
+
+	if (tc->interrupted || disturbed(tc) || !mmu_lean_space(tc->mmu, user, &base, &space))
+		return LEAN_LEAVE;
+	if (user || tc->gear_running || tc->stretch)
+		mode = gear_mode(tc, mode, space);
+	tc->mode = mode;
+	window_set(tc, user, base.v);
+	if (!ibtc_select_known(tc, space, mode))
+		return LEAN_LEAVE;
+	tc->stats.lean++;
+	return note_entered(tc, tc->x.ibtc[tc->cpu->rip % IBTC_SIZE]);
+}
+
 uint64_t lean_continue(struct tc *tc)
 {
-	if (tc->interrupted || disturbed(tc) || !enter_mode(tc))
-		return LEAN_LEAVE;
-	return proceed(tc, 0);
+	uint32_t mode = mode_of(tc->cpu);
+
+	return mode & MODE_INTERPRET ? LEAN_LEAVE : lean_switch(tc, mode);
 }
 
 /*

@@ -4,6 +4,9 @@
 
 #include "translator/internal.h"
 
+#include <assert.h>
+#include <string.h>
+
 /* X(id, text; where the operand is) */
 #define LEAN_OPERATIONS(X)                                                                         \
 	X(MOV_SEG, "MOV to segment") /* from a register */                                         \
@@ -66,10 +69,83 @@ static inline void *lean_at(const struct tc *tc, bool user, uint32_t lin, unsign
 }
 /* The same for supervisor reads of four bytes. */
 bool lean_read32(const struct tc *, uint32_t lin, uint32_t *value);
-/* A flat 32-bit segment of the GDT, of exactly this privilege and accessed already: code that is not conforming, or writable data. */
-bool lean_flat_segment(const struct tc *, uint16_t sel, unsigned dpl, bool code, struct cpu_segment *);
+/*
+ * EFLAGS by themselves: they have just been written, and a compiler that tests them together with their neighbours by one wide load waits
+ * a dozen cycles for it.
+ */
+static inline uint32_t lean_eflags(const struct cpu *c)
+{
+	return *(const volatile uint32_t *)&c->eflags;
+}
+
+/* A GDT entry; false: it has none, or not without ado. The LDT is left to the interpreter. */
+static inline bool lean_descriptor(const struct tc *tc, uint16_t sel, uint64_t *d)
+{
+	uint32_t off = sel & ~7u;
+	const void *p;
+
+	if ((sel & 4) || off + 7 > tc->cpu->gdtr.limit)
+		return false;
+	p = lean_at(tc, false, (uint32_t)tc->cpu->gdtr.base + off, 8, false);
+	if (p)
+		memcpy(d, p, 8);
+	return p;
+}
+
+static inline uint16_t lean_attr(uint64_t d)
+{
+	return (uint16_t)((d >> 40 & 0xff) | (d >> 52 & 0xf) << 8);
+}
+
+/*
+ * A flat 32-bit segment of the GDT, of exactly this privilege and accessed already: code that is not conforming, or writable
+ * data. SDM, "Segment Descriptors": G, D/B, limit 19:16 and P, DPL, S, type are bits 55-52, 51-48 and 47-40; L, AVL and code's R may be
+ * either.
+ */
+static inline bool lean_flat_segment(const struct tc *tc, uint16_t sel, unsigned dpl, bool code, struct cpu_segment *out)
+{
+	const uint64_t free = 3ull << 52 | (code ? 1ull << 41 : 0);
+	const uint64_t want = (code ? 0x00cf99000000ffff : 0x00cf93000000ffff) | (uint64_t)dpl << 45;
+	uint64_t d;
+
+	if (!(sel & ~3u) || !lean_descriptor(tc, sel, &d) || ((d ^ want) & ~free))
+		return false;
+	out->base = 0;
+	out->limit = 0xffffffff;
+	out->sel = sel;
+	out->attr = lean_attr(d);
+	return true;
+}
+
 /* Deliver #PF for the instruction at cpu->rip. */
 uint64_t lean_page_fault(struct tc *, uint32_t va, uint32_t error);
+/* `mode` was worked out from what has changed, which is shorter than asking again for all of it. */
+static inline void lean_check_mode(const struct tc *tc, uint32_t mode)
+{
+#ifdef RINGFENCE_DEBUG
+	assert(mode == mode_of(tc->cpu));
+#endif
+}
+/* What a system instruction leads to, at cpu->rip: another mode, or any. `mode` is what mode_of would say: code is to be translated. */
+uint64_t lean_switch(struct tc *, uint32_t mode);
+uint64_t lean_continue(struct tc *);
+/* Behind a change of privilege, CS, SS or EFLAGS: both segments are flat, 32-bit. */
+static inline uint64_t lean_privilege(struct tc *tc)
+{
+	const uint32_t kept = MODE_FLAT_DS | MODE_FLAT_ES | MODE_FULL_FS | MODE_FULL_GS | MODE_FPU | MODE_SSE;
+	const struct cpu *c = tc->cpu;
+	uint32_t flags = lean_eflags(c), iopl = (flags & FL_IOPL) >> 12;
+	uint32_t mode = (tc->mode & kept) | MODE_CODE32 | MODE_STACK32 | MODE_FLAT_CS | MODE_FLAT_SS | iopl << MODE_IOPL_SHIFT;
+
+	if (flags & (FL_NT | FL_AC))
+		return lean_continue(tc);
+	if (c->cpl == 0)
+		mode |= MODE_CPL0 | MODE_CLI_OK | MODE_TSC_OK;
+	else
+		mode |= MODE_USER | (iopl == 3 ? MODE_CLI_OK : 0) | (c->cr4 & CR4_TSD ? 0 : MODE_TSC_OK);
+	lean_check_mode(tc, mode);
+	return lean_switch(tc, mode);
+}
 /* The instruction is done: straight on when the mode is the same, else wherever the next one's code is. */
 uint64_t lean_next(struct tc *);
 /* The instruction is done, and the mode cannot have changed by it. */

@@ -7,8 +7,6 @@
 #include "translator/counts.h"
 #include "translator/lean.h"
 
-#include <string.h>
-
 enum { GATE_INTERRUPT = 0x8e00, GATE_TRAP = 0x8f00, GATE_BITS = 0x9f00, TSS32_BUSY = 0xb };
 
 /* An event on its way: what the handler finds on its stack, and what it runs with. */
@@ -47,12 +45,15 @@ static bool find_handler(const struct tc *tc, unsigned vector, bool soft, struct
 static bool ring0_stack(const struct tc *tc, struct entry *e)
 {
 	const struct cpu_segment *tr = &tc->cpu->seg[S_TR];
-	uint32_t sel;
+	uint32_t stack[2];
+	const void *p;
 
 	if ((tr->attr & (SEG_NULL | SEG_S | SEG_TYPE)) != TSS32_BUSY || tr->limit < 11 ||
-	    !lean_read32(tc, (uint32_t)tr->base + 4, &e->esp) || !lean_read32(tc, (uint32_t)tr->base + 8, &sel))
+	    !(p = lean_at(tc, false, (uint32_t)tr->base + 4, 8, false)))
 		return false;
-	return (sel & 3) == 0 && lean_flat_segment(tc, (uint16_t)sel, 0, false, &e->ss);
+	memcpy(stack, p, 8);
+	e->esp = stack[0];
+	return (stack[1] & 3) == 0 && lean_flat_segment(tc, (uint16_t)stack[1], 0, false, &e->ss);
 }
 
 static bool same_stack(const struct cpu *c, struct entry *e)
@@ -105,7 +106,7 @@ static uint64_t enter(struct tc *tc, const struct entry *e)
 	c->cpl = 0;
 	c->rip = e->handler;
 	c->eflags &= ~(uint32_t)(FL_TF | FL_NT | FL_RF | FL_VM | (e->interrupt_gate ? FL_IF : 0));
-	return lean_continue(tc);
+	return lean_privilege(tc);
 }
 
 uint64_t lean_int(struct tc *tc, unsigned op)
@@ -113,7 +114,7 @@ uint64_t lean_int(struct tc *tc, unsigned op)
 	struct entry e; /* an initializer would clear all of it, which costs as much as the rest */
 
 	e.eip = tc->x.arg;
-	e.eflags = tc->cpu->eflags;
+	e.eflags = lean_eflags(tc->cpu);
 	e.has_error = false;
 	if (tc->cpu->cpl != 3 || !find_handler(tc, LEAN_VECTOR(op), true, &e) || !find_stack(tc, &e))
 		return LEAN_NO;
@@ -131,7 +132,7 @@ uint64_t lean_page_fault(struct tc *tc, uint32_t va, uint32_t error)
 	struct entry e;
 
 	e.eip = eip;
-	e.eflags = c->eflags | FL_RF;
+	e.eflags = lean_eflags(c) | FL_RF;
 	e.has_error = true;
 	e.error = error;
 	if (!tc->lean || tc->watched || !find_handler(tc, EXC_PF, false, &e) || !find_stack(tc, &e) ||

@@ -7,8 +7,6 @@
  */
 #include "translator/lean.h"
 
-#include <string.h>
-
 /* ---------------------------------- guest memory ---------------------------------- */
 
 void *lean_at_miss(const struct tc *tc, bool user, uint32_t lin, bool write)
@@ -33,37 +31,21 @@ bool lean_read32(const struct tc *tc, uint32_t lin, uint32_t *value)
 	return p;
 }
 
-/* ---------------------------------- descriptors ---------------------------------- */
+/* ---------------------------------- segment loads ---------------------------------- */
 
-struct desc {
-	uint32_t lo, hi;
+enum {
+	DATA_BITS = SEG_P | SEG_S | SEG_CODE | SEG_DOWN | SEG_WRITE | SEG_ACCESSED,
+	WRITABLE_DATA = SEG_P | SEG_S | SEG_WRITE | SEG_ACCESSED,
 };
 
-/* A GDT entry; the LDT is left to the interpreter. */
-static bool gdt_entry(const struct tc *tc, uint16_t sel, struct desc *d)
+static struct cpu_segment segment_of(uint64_t d, uint16_t sel)
 {
-	uint32_t off = sel & ~7u;
-	const void *p;
+	uint32_t limit = (d & 0xffff) | (d >> 32 & 0xf0000);
+	struct cpu_segment s;
 
-	if ((sel & 4) || off + 7 > tc->cpu->gdtr.limit)
-		return false;
-	p = at(tc, (uint32_t)tc->cpu->gdtr.base + off, 8);
-	if (p)
-		memcpy(d, p, 8);
-	return p;
-}
-
-static uint16_t attr_of(const struct desc *d)
-{
-	return (uint16_t)(((d->hi >> 8) & 0xff) | ((d->hi >> 20) & 0xf) << 8);
-}
-
-static struct cpu_segment segment_of(const struct desc *d, uint16_t sel)
-{
-	struct cpu_segment s = {.sel = sel, .attr = attr_of(d)};
-	uint32_t limit = (d->lo & 0xffff) | (d->hi & 0xf0000);
-
-	s.base = (d->lo >> 16) | (d->hi & 0xff) << 16 | (d->hi & 0xff000000);
+	s.sel = sel;
+	s.attr = lean_attr(d);
+	s.base = (d >> 16 & 0xffffff) | (d >> 32 & 0xff000000);
 	s.limit = s.attr & SEG_G ? limit << 12 | 0xfff : limit;
 	return s;
 }
@@ -73,42 +55,13 @@ static unsigned dpl_of(uint16_t attr)
 	return attr >> SEG_DPL_SHIFT & 3;
 }
 
-enum {
-	DATA_BITS = SEG_P | SEG_S | SEG_CODE | SEG_DOWN | SEG_WRITE | SEG_ACCESSED,
-	WRITABLE_DATA = SEG_P | SEG_S | SEG_WRITE | SEG_ACCESSED,
-	CODE_BITS = SEG_P | SEG_S | SEG_CODE | SEG_DOWN | SEG_ACCESSED,
-	PLAIN_CODE = SEG_P | SEG_S | SEG_CODE | SEG_ACCESSED, /* not conforming */
-};
-
-bool lean_flat_segment(const struct tc *tc, uint16_t sel, unsigned dpl, bool code, struct cpu_segment *out)
-{
-	unsigned mask = code ? CODE_BITS : DATA_BITS, want = code ? PLAIN_CODE : WRITABLE_DATA;
-	struct desc d;
-
-	if (!(sel & ~3u) || !gdt_entry(tc, sel, &d))
-		return false;
-	*out = segment_of(&d, sel);
-	return (out->attr & mask) == want && dpl_of(out->attr) == dpl && (out->attr & SEG_DB) &&
-	       out->base == 0 && out->limit == 0xffffffff;
-}
-
-/* ---------------------------------- segment loads ---------------------------------- */
-
-/* Does the mode say the same of both? */
-static bool alike(const struct cpu_segment *a, const struct cpu_segment *b)
-{
-	const uint16_t bits = SEG_NULL | SEG_P | SEG_S | SEG_CODE | SEG_DOWN | SEG_WRITE;
-
-	return a->limit == b->limit && (a->base == 0) == (b->base == 0) && !((a->attr ^ b->attr) & bits);
-}
-
 static bool null_selector(uint16_t sel)
 {
 	return !(sel & ~3u);
 }
 
 /* DS, ES, FS, GS with a null selector or writable data from the GDT. */
-static bool find_segment(const struct tc *tc, uint16_t sel, struct cpu_segment *s, struct desc *d)
+static bool find_segment(const struct tc *tc, uint16_t sel, struct cpu_segment *s, uint64_t *d)
 {
 	unsigned rpl = sel & 3, need = rpl > tc->cpu->cpl ? rpl : tc->cpu->cpl;
 
@@ -116,35 +69,54 @@ static bool find_segment(const struct tc *tc, uint16_t sel, struct cpu_segment *
 		*s = (struct cpu_segment){.sel = sel, .attr = SEG_NULL};
 		return true;
 	}
-	if (!gdt_entry(tc, sel, d))
+	if (!lean_descriptor(tc, sel, d))
 		return false;
-	*s = segment_of(d, sel);
+	*s = segment_of(*d, sel);
 	return (s->attr & DATA_BITS) == WRITABLE_DATA && dpl_of(s->attr) >= need;
 }
 
-static void note_loaded(struct tc *tc, unsigned seg, uint16_t sel, const struct desc *d)
+static void note_loaded(struct tc *tc, unsigned seg, uint16_t sel, uint64_t d)
 {
-	tc->x.loaded[seg] = (struct tcx_loaded){~(uint32_t)sel, (uint32_t)tc->cpu->gdtr.base + (sel & ~7u), -d->lo, -d->hi};
+	struct tcx_loaded *l = &tc->x.loaded[seg];
+
+	l->not_sel = ~(uint32_t)sel;
+	l->at = (uint32_t)tc->cpu->gdtr.base + (sel & ~7u);
+	l->minus_lo = -(uint32_t)d;
+	l->minus_hi = -(uint32_t)(d >> 32);
+}
+
+/* The present mode with `seg` holding what find_segment found. */
+static uint32_t mode_with(const struct tc *tc, unsigned seg, const struct cpu_segment *s)
+{
+	static const uint32_t bit[] = {
+		[S_ES] = MODE_FLAT_ES, [S_DS] = MODE_FLAT_DS, [S_FS] = MODE_FULL_FS, [S_GS] = MODE_FULL_GS};
+	bool fits = s->limit == 0xffffffff && (s->base == 0 || seg == S_FS || seg == S_GS);
+
+	return (tc->mode & ~(MODE_GEAR | bit[seg])) | (fits ? bit[seg] : 0);
 }
 
 /* The whole instruction; ESP moves by `pop`. */
 static uint64_t load_segment(struct tc *tc, unsigned seg, uint16_t sel, unsigned pop)
 {
 	struct cpu *c = tc->cpu;
-	struct cpu_segment s, *now = &c->seg[seg];
-	struct desc d;
-	bool same;
+	struct cpu_segment s;
+	uint32_t mode;
+	uint64_t d;
 
 	if (!find_segment(tc, sel, &s, &d))
 		return LEAN_NO;
 	if (null_selector(sel))
 		tc->x.loaded[seg].not_sel = 0;
 	else
-		note_loaded(tc, seg, sel, &d);
-	same = alike(&s, now);
-	*now = s;
+		note_loaded(tc, seg, sel, d);
+	c->seg[seg] = s;
 	c->gpr[R_ESP] = (uint32_t)(c->gpr[R_ESP] + pop);
-	return same ? lean_same(tc) : lean_next(tc);
+	mode = mode_with(tc, seg, &s);
+	if (mode == (tc->mode & ~(uint32_t)MODE_GEAR))
+		return lean_same(tc);
+	lean_check_mode(tc, mode);
+	c->rip = tc->x.arg;
+	return lean_switch(tc, mode);
 }
 
 uint64_t lean_next(struct tc *tc)
@@ -200,7 +172,7 @@ static uint64_t popf(struct tc *tc, unsigned op)
 	struct cpu *c = tc->cpu;
 	uint32_t value, moved;
 
-	if (c->cpl || (c->eflags & FL_NT) || !lean_read32(tc, (uint32_t)c->gpr[R_ESP], &value) ||
+	if (c->cpl || (lean_eflags(c) & FL_NT) || !lean_read32(tc, (uint32_t)c->gpr[R_ESP], &value) ||
 	    !plain_flags(value) || ((value & FL_IF) && tc->x.intr_wait))
 		return LEAN_NO;
 	moved = (value ^ c->eflags) & FL_IOPL;
@@ -241,7 +213,7 @@ static uint64_t iret_same(struct tc *tc, const struct iret_frame *f)
 	c->gpr[R_ESP] = (uint32_t)(c->gpr[R_ESP] + 12);
 	set_flags(c, f->eflags, IRET_FLAGS);
 	c->nmi_block = 0;
-	return lean_continue(tc);
+	return lean_privilege(tc);
 }
 
 static uint64_t iret_outer(struct tc *tc, const struct iret_frame *f)
@@ -260,7 +232,7 @@ static uint64_t iret_outer(struct tc *tc, const struct iret_frame *f)
 	set_flags(c, f->eflags, IRET_FLAGS);
 	c->cpl = 3;
 	c->nmi_block = 0;
-	return lean_continue(tc);
+	return lean_privilege(tc);
 }
 
 static uint64_t iret(struct tc *tc, unsigned op)
@@ -269,7 +241,7 @@ static uint64_t iret(struct tc *tc, unsigned op)
 	const struct iret_frame *p = at(tc, (uint32_t)c->gpr[R_ESP], sizeof(*p));
 	struct iret_frame f;
 
-	if (!p || c->cpl || (c->eflags & FL_NT))
+	if (!p || c->cpl || (lean_eflags(c) & FL_NT))
 		return LEAN_NO;
 	memcpy(&f, p, sizeof(f));
 	if (!plain_flags(f.eflags))
@@ -308,7 +280,7 @@ static uint64_t sysenter(struct tc *tc, unsigned op)
 	c->eflags &= ~(uint32_t)(FL_VM | FL_IF | FL_RF);
 	c->gpr[R_ESP] = (uint32_t)c->msr.sysenter_esp;
 	c->rip = (uint32_t)c->msr.sysenter_eip;
-	return lean_continue(tc);
+	return lean_privilege(tc);
 }
 
 static uint64_t sysexit(struct tc *tc, unsigned op)
@@ -321,7 +293,7 @@ static uint64_t sysexit(struct tc *tc, unsigned op)
 	made_up_segments(c, (uint16_t)(base + 16) | 3, (uint16_t)(base + 24) | 3, 3);
 	c->gpr[R_ESP] = (uint32_t)c->gpr[R_ECX];
 	c->rip = (uint32_t)c->gpr[R_EDX];
-	return lean_continue(tc);
+	return lean_privilege(tc);
 }
 
 /* ---------------------------------- entry ---------------------------------- */

@@ -265,8 +265,8 @@ static bool after_leave(struct tc *tc)
 
 static void run_ccf(struct tc *tc, ccf_id id)
 {
-	tc->recent[tc->recents++ % TC_RECENT] = id;
 	tc->x.target = (uint64_t)tc_rx(tc, ccf_of(tc, id)->host);
+	tc->recent[tc->recents++ % TC_RECENT] = tc->x.target;
 	do
 		tc_enter(&tc->x);
 	while (after_leave(tc));

@@ -80,7 +80,7 @@ static const struct {
 	[K_JUMP_EXIT] = {BIT(K_IMM_R9), 0},
 	[K_JUMP_LEAVE] = {BIT(K_IMM_R8), 0},
 	[K_JUMP_MISS] = {BIT(K_RESTORE_RCX), 0},
-	[K_RDTSC] = {0, BIT(K_STORE_TSC)},
+	[K_RDTSC] = {0, BIT(K_TSC_HIGH)},
 	[K_BOTH_ZERO] = {BIT(K_SAVE_RCX), BIT(K_JRCXZ)},
 	[K_PAGE] = {BIT(K_EA), BIT(K_INDEX)},
 	[K_INDEX] = {BIT(K_PAGE), BIT(K_LAST_BYTE) | BIT(K_SAVE_RCX_LOOKUP)},

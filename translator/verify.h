@@ -64,7 +64,7 @@ enum kind {
 	K_JUMP_SYSTEM,
 	K_JUMP_REFILL,
 	K_RDTSC,
-	K_STORE_TSC,
+	K_TSC_HIGH, /* mov r8d, edx */
 	/* look-up form, in this order */
 	K_EA,        /* lea r8d, [...] */
 	K_PAGE,      /* shrx r11d, r8d, r12d */

@@ -154,8 +154,8 @@ static enum kind kind_of_field(const cs_insn *in, struct vinsn *v)
 		return K_COUNT_LOAD;
 	if (is_reg(in, 1, X86_REG_R9) && is_counter(mem_operand(in, 0), v))
 		return K_COUNT_STORE;
-	if (is_reg(in, 1, X86_REG_EAX) && plain_base(mem_operand(in, 0), X86_REG_R14, TCX_TMP))
-		return K_STORE_TSC;
+	if (is_reg(in, 0, X86_REG_R8D) && is_reg(in, 1, X86_REG_EDX))
+		return K_TSC_HIGH;
 	return K_PLAIN;
 }
 
@@ -493,7 +493,7 @@ static const char *check_wide(const cs_insn *in, const struct vinsn *v)
 	if (may_have_guest64(v->kind) || v->kind == K_NEXT_R9 || v->kind == K_WINDOW ||
 	    v->kind == K_DELTA || v->kind == K_COUNT_STORE)
 		return NULL;
-	if (in->id != X86_INS_MOV && in->id != X86_INS_LEA)
+	if (in->id != X86_INS_MOV && in->id != X86_INS_LEA && in->id != X86_INS_BSWAP)
 		return "64-bit operation";
 	if (m && m->base != X86_REG_R14)
 		return "64-bit store";

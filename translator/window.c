@@ -27,11 +27,9 @@ static void write_gs_base(const struct tc *tc, uint64_t base)
 
 void window_set(struct tc *tc, bool user, uint64_t base)
 {
-	struct softtlb *tlb = mmu_softtlb(tc->mmu, user);
-
 	if (base == tc->x.window)
 		return;
 	tc->x.window = base;
 	write_gs_base(tc, base);
-	tc->x.tlb = (uintptr_t)tlb + TLB_BIAS;
+	tc->x.tlb = (uintptr_t)tc->softtlb[user] + TLB_BIAS;
 }

@@ -5,20 +5,35 @@
 #include "translator/lean.h"
 #include "translator/tu.h"
 
-/* The 64-bit sum goes through memory and LEA: ADD would change flags. */
+/* bswap r8 or r8d */
+static void bswap_r8(struct emit *e, bool wide)
+{
+	emit_u8(e, wide ? 0x49 : 0x41);
+	emit_u16(e, 0xc80f);
+}
+
+/*
+ * EDX:EAX plus 64 bits. ADC and shifts would change flags, and two halves through memory are waited for when they are loaded as one: two
+ * BSWAPs move a register's low half up, or its high half down.
+ */
 bool xl_rdtsc(struct tu *u, const struct tinsn *t)
 {
+	struct emit *e = &u->e;
+
 	if (!(u->mode & MODE_TSC_OK))
 		return false;
-	emit_u16(&u->e, 0x310f);
-	emit_store32(&u->e, tcx_mem(TCX_TMP), H_RAX);
-	emit_store32(&u->e, tcx_mem(TCX_TMP + 4), H_RDX);
-	emit_load64(&u->e, H_R8, tcx_mem(TCX_TMP));
-	emit_load64(&u->e, H_R9, cpu_mem(CPU_TSC_OFFSET));
-	emit_lea64(&u->e, H_R8, (struct xmem){H_R8, H_R9, 1, false, 0});
-	emit_rm(&u->e, 0x89 | X_W, H_R8, tcx_mem(TCX_TMP));
-	emit_load32(&u->e, H_RAX, tcx_mem(TCX_TMP));
-	emit_load32(&u->e, H_RDX, tcx_mem(TCX_TMP + 4));
+	emit_u16(e, 0x310f);
+	emit_mov32(e, H_R8, H_RDX);
+	bswap_r8(e, false);
+	bswap_r8(e, true);
+	emit_mov32(e, H_R9, H_RAX);
+	emit_lea64(e, H_R8, (struct xmem){H_R8, H_R9, 1, false, 0});
+	emit_load64(e, H_R9, cpu_mem(CPU_TSC_OFFSET));
+	emit_lea64(e, H_R8, (struct xmem){H_R8, H_R9, 1, false, 0});
+	emit_mov32(e, H_RAX, H_R8);
+	bswap_r8(e, true);
+	bswap_r8(e, false);
+	emit_mov32(e, H_RDX, H_R8);
 	return true;
 }
 

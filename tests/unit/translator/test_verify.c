@@ -324,7 +324,7 @@ static void test_refuses_running_off(void **state)
 static void test_mode_rights(void **state)
 {
 	static const uint8_t cli[] = {0x41, 0xc6, 0x87, CPU_EFLAGS + 1, 0, 0, 0, 0, END};
-	static const uint8_t tsc[] = {0x0f, 0x31, 0x41, 0x89, 0x86, TCX_TMP, 0, 0, 0, END};
+	static const uint8_t tsc[] = {0x0f, 0x31, 0x41, 0x89, 0xd0, END};
 	char err[512];
 
 	assert_true(verify_code(cli, sizeof(cli), MODE_CLI_OK, err, sizeof(err)));
