@@ -42,6 +42,15 @@ static bool undisturbed(struct tc *tc, uint32_t next)
 	return !c->shadow && mode_of(c) == (tc->mode & ~(uint32_t)MODE_GEAR);
 }
 
+/* A form learnt for one of its instructions holds no longer. */
+static void form_again(struct tc *tc, ccf_id id)
+{
+	if (!id || ccf_of(tc, id)->state != CCF_LIVE)
+		return;
+	ccf_of(tc, id)->flags |= CCF_STALE;
+	ccf_drop(tc, id);
+}
+
 static void interpret_callout(struct tc *tc)
 {
 	uint64_t begin = meter_begin_often(&tc->meters, METER_CALLOUT), exceptions = tc->stats.exceptions;
@@ -53,6 +62,8 @@ static void interpret_callout(struct tc *tc)
 		gear_callout(tc);
 	tc->changed = false;
 	interpret_here(tc);
+	if (hint_over(tc, eip))
+		form_again(tc, cache_owner(tc, tc->x.target - 1));
 	/* where the instruction would have gone on is in its unit; it raised an exception, or is to be done once more */
 	if (tc->stats.exceptions != exceptions || (uint32_t)tc->cpu->rip == eip)
 		counts_raised(tc, tc->x.target - 1, eip);

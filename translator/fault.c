@@ -164,6 +164,11 @@ static void learn_form(struct tc *tc, ccf_id id, uint32_t eip, enum form form, e
 	ccf_drop(tc, id);
 }
 
+static bool may_look_up(const struct tc *tc)
+{
+	return tc->lookup_possible && tc->config.lookup != TC_LOOKUP_OFF;
+}
+
 static bool window_fault(struct tc *tc, ccf_id id, uint32_t eip)
 {
 	bool user, write = tc->x.fault_error & 2;
@@ -187,11 +192,13 @@ static bool window_fault(struct tc *tc, ccf_id id, uint32_t eip)
 		/* by look-up it costs no signal */
 		if (user)
 			gear_fault(tc);
-		else if (tc->lookup_possible && tc->config.lookup != TC_LOOKUP_OFF && hint_exception(tc, eip))
+		else if (may_look_up(tc) && hint_exception(tc, eip))
 			learn_form(tc, id, eip, FORM_LOOKUP, CAUSE_PAGE_FAULTS);
 		break;
 	case MMU_CODE_WRITE:
 	case MMU_EMULATE:
+		if (!user && may_look_up(tc) && hint_exception(tc, eip))
+			learn_form(tc, id, eip, FORM_LOOKUP, CAUSE_EMULATED);
 		break;
 	}
 	return false;

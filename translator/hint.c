@@ -41,8 +41,8 @@ void hint_set(struct tc *tc, uint32_t lin, enum form form, enum form_cause cause
 }
 
 /*
- * The instruction raised an exception by way of a host signal (a division by zero, say). True when it keeps doing so: then the
- * interpreter raises it at a fraction of the price.
+ * The instruction raised an exception, or had to be emulated, by way of a host signal (a division by zero, say). True when it keeps doing
+ * so: then another form does it at a fraction of the price.
  */
 bool hint_exception(struct tc *tc, uint32_t lin)
 {
@@ -53,4 +53,31 @@ bool hint_exception(struct tc *tc, uint32_t lin)
 		*h = (uint64_t)FORM_WINDOW << 32 | lin;
 	*h += 1ull << 40;
 	return *h >> 40 >= PATIENCE;
+}
+
+/*
+ * The loop that copies is shared: Linux patches its text by the MEMCPY that everybody calls, thousands of times while it starts and hardly ever
+ * after. So its look-up form ends when it was of no use 256 times in a row.
+ */
+static bool emulated(uint64_t h, uint32_t lin, enum form form)
+{
+	return (uint32_t)h == lin && (h >> 32 & 0xff) == ((uint64_t)CAUSE_EMULATED << 4 | form);
+}
+
+void hint_served(struct tc *tc, uint32_t lin, bool window_would_do)
+{
+	enum { PATIENCE = 256 };
+	const uint64_t learnt = (uint64_t)CAUSE_EMULATED << 36 | (uint64_t)FORM_LOOKUP << 32 | lin;
+	uint64_t *h = slot(tc, lin);
+
+	if (!emulated(*h, lin, FORM_LOOKUP))
+		return;
+	*h = window_would_do ? *h + (1ull << 40) : learnt;
+	if (*h >> 40 >= PATIENCE)
+		*h = (uint64_t)CAUSE_EMULATED << 36 | (uint64_t)FORM_WINDOW << 32 | lin;
+}
+
+bool hint_over(const struct tc *tc, uint32_t lin)
+{
+	return emulated(*slot(tc, lin), lin, FORM_WINDOW);
 }

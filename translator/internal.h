@@ -203,7 +203,7 @@ struct code_page {
 /* Guest instructions that must not use a window: where, and which form they take instead. */
 enum form { FORM_WINDOW, FORM_LOOKUP, FORM_CALLOUT };
 /* And why: what it was that happened there. */
-enum form_cause { CAUSE_DEVICE, CAUSE_USER_PAGE, CAUSE_PAGE_FAULTS, CAUSE_ARITHMETIC };
+enum form_cause { CAUSE_DEVICE, CAUSE_USER_PAGE, CAUSE_PAGE_FAULTS, CAUSE_ARITHMETIC, CAUSE_EMULATED };
 
 /* How user code of an address space runs (gear.c). */
 struct gear {
@@ -397,6 +397,12 @@ enum form hint_form(const struct tc *, uint32_t lin);
 enum form_cause hint_cause(const struct tc *, uint32_t lin);
 void hint_set(struct tc *, uint32_t lin, enum form, enum form_cause);
 bool hint_exception(struct tc *, uint32_t lin);
+/*
+ * A form learnt because accesses kept being emulated (CAUSE_EMULATED) is not for good: it was executed in that form, and the window would
+ * have done (or not). hint_over: it has been in vain for long, so the instruction is to have its window back.
+ */
+void hint_served(struct tc *, uint32_t lin, bool window_would_do);
+bool hint_over(const struct tc *, uint32_t lin);
 /* May there be a form learnt for an instruction of the linear page? */
 bool hint_on_page(const struct tc *, uint32_t page);
 

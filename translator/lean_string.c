@@ -65,6 +65,18 @@ static uint32_t run(struct tc *tc, const struct string *s, uint32_t want)
 	return n;
 }
 
+/* Kernel code that has this form because its window kept failing it: was it needed this time? */
+static void note_use(struct tc *tc, const struct string *s)
+{
+	const struct cpu *c = tc->cpu;
+	gpa_t frame;
+
+	if (!(tc->mode & (MODE_USER | MODE_LOOKUP)))
+		hint_served(tc, (uint32_t)c->rip,
+			    mmu_window_frame(tc->mmu, false, gva((uint32_t)c->gpr[R_EDI]), true, &frame) &&
+				    (s->store || mmu_window_frame(tc->mmu, false, gva((uint32_t)c->gpr[R_ESI]), false, &frame)));
+}
+
 uint64_t lean_string(struct tc *tc, unsigned op)
 {
 	struct cpu *c = tc->cpu;
@@ -77,6 +89,10 @@ uint64_t lean_string(struct tc *tc, unsigned op)
 	};
 	uint32_t left = s.repeat ? (uint32_t)c->gpr[R_ECX] : 1, done, total = 0;
 
+	if (left)
+		note_use(tc, &s);
+	if (hint_over(tc, (uint32_t)c->rip))
+		return LEAN_NO; /* the callout sees to it */
 	while (left && total < CHUNK_LIMIT && (done = run(tc, &s, left))) {
 		left -= done;
 		total += done * s.size;

@@ -149,6 +149,7 @@ const char *trace_cause_text(uint64_t cause)
 		[CAUSE_USER_PAGE] = "met a user page",
 		[CAUSE_PAGE_FAULTS] = "raised page fault after page fault",
 		[CAUSE_ARITHMETIC] = "raised one arithmetic exception after the other",
+		[CAUSE_EMULATED] = "kept writing to pages with code, or to pages that are mapped for one access",
 	};
 
 	return cause < ARRAY_LEN(text) ? text[cause] : "?";

@@ -56,13 +56,60 @@ static void test_arithmetic(void **state)
 	bench_close(&b);
 }
 
+/*
+ * Code that is written by REP MOVS again and again: after a while without host faults. And when the same instruction has other work, it
+ * has its window back, until it meets code again.
+ *
+ *   mov ebp, [rounds]; 1: mov esi, source; inc byte [esi]; mov edi, [to]; mov ecx, 1; rep movsb; mov eax, f; call eax; dec ebp; jnz 1b; hlt
+ *   f: mov eax, byte written; add ebx, eax; ret
+ */
+enum { REP_MOVSB = AT_CODE + 24, SOURCE = AT_DATA, TO = AT_DATA + 8, ROUNDS = AT_DATA + 12 };
+
+static void copy_bytes(struct bench *b, uint32_t to, unsigned rounds)
+{
+	bench_reset(b, false);
+	bench_put32(b, TO, to);
+	bench_put32(b, ROUNDS, rounds);
+	b->cpu->gpr[R_EBX] = 0;
+	bench_run_tc(b);
+	assert_int_equal(bench_vector(b), -1);
+}
+
+static void test_code_writes(void **state)
+{
+	static const uint8_t code[] = {0x8b, 0x2d, LE32(ROUNDS), 0xbe, LE32(SOURCE), 0xfe, 0x06, 0x8b, 0x3d, LE32(TO), 0xb9,
+				       LE32(1), 0xf3, 0xa4, 0xb8, LE32(AT_FAR), 0xff, 0xd0, 0x4d, 0x75, 0xe2, 0xf4},
+			     f[] = {0xb8, LE32(0), 0x01, 0xc3, 0xc3};
+	const struct mmu_stats *stats;
+	struct bench b;
+
+	bench_open(&b, &options);
+	stats = mmu_statistics(b.mmu);
+	bench_put(&b, AT_CODE, code, sizeof(code));
+	bench_put(&b, AT_FAR, f, sizeof(f));
+	copy_bytes(&b, AT_FAR + 1, 40);
+	assert_int_equal(b.cpu->gpr[R_EBX], 40 * 41 / 2);
+	assert_in_range(stats->code_write_faults, 1, 16);
+	expect(&b, REP_MOVSB, "goes by look-up: it kept writing to pages with code");
+
+	copy_bytes(&b, AT_DATA + 0x100, 400);
+	assert_int_equal(hint_form(b.tc, REP_MOVSB), FORM_WINDOW);
+	assert_int_equal(bench_get32(&b, AT_DATA + 0x100), (40 + 400) & 0xff);
+	assert_in_range(stats->code_write_faults, 1, 16);
+
+	copy_bytes(&b, AT_FAR + 1, 10); /* by window, a fault each */
+	assert_int_equal(b.cpu->gpr[R_EBX], 10 * (440 % 256) + 55);
+	assert_in_range(stats->code_write_faults, 17, 26);
+	bench_close(&b);
+}
+
 /* What the event keeps and what the slot keeps are told alike. */
 static void test_causes(void **state)
 {
 	struct bench b;
 
 	bench_open(&b, &options);
-	for (unsigned cause = CAUSE_DEVICE; cause <= CAUSE_ARITHMETIC; cause++) {
+	for (unsigned cause = CAUSE_DEVICE; cause <= CAUSE_EMULATED; cause++) {
 		enum form form = cause & 1 ? FORM_LOOKUP : FORM_CALLOUT;
 		char line[160];
 
@@ -84,6 +131,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_device),
 		cmocka_unit_test(test_arithmetic),
+		cmocka_unit_test(test_code_writes),
 		cmocka_unit_test(test_causes),
 	};
 
