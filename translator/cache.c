@@ -67,10 +67,13 @@ void cache_destroy(struct tc *tc)
 	unmap(tc->link, tc->ccf_max * sizeof(struct ccf_link));
 }
 
+/* What was never filled is not looked at either: that would make memory of it. */
 static void evict_range(struct tc *tc, size_t from, size_t to)
 {
 	ccf_id last = 0;
 
+	if (to > tc->top)
+		to = tc->top;
 	for (size_t g = from / CCF_ALIGN; g < to / CCF_ALIGN; g++) {
 		ccf_id id = tc->granule[g];
 
@@ -94,6 +97,8 @@ uint32_t cache_reserve(struct tc *tc, size_t len)
 	}
 	at = tc->fill;
 	tc->fill += need;
+	if (tc->top < tc->fill)
+		tc->top = tc->fill;
 	return (uint32_t)at;
 }
 
@@ -114,6 +119,6 @@ ccf_id cache_owner(const struct tc *tc, uintptr_t host)
 void cache_flush(struct tc *tc)
 {
 	evict_range(tc, 0, tc->size);
-	tc->fill = 0;
+	tc->fill = tc->top = 0;
 	tc->segment = 0;
 }

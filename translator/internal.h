@@ -252,6 +252,7 @@ struct tc {
 	size_t size;
 	size_t seg_size;
 	size_t fill;       /* next free byte */
+	size_t top;        /* end of what has ever been filled since it was empty */
 	unsigned segment;  /* segment being filled */
 	ccf_id *granule;   /* which CCF owns each CCF_ALIGN bytes */
 

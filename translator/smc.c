@@ -359,10 +359,11 @@ void smc_drop_mode(struct tc *tc, uint64_t gfn, uint32_t mode_bit)
 void smc_clear(struct tc *tc)
 {
 	direct_flush(tc);
-	for (unsigned i = 0; i < tc->page_slots; i++)
+	for (unsigned i = 0; tc->pages && i < tc->page_slots; i++)
 		if (tc->page[i].used)
 			physmap_unmark_code(tc->pm, gpa(tc->page[i].gfn << PAGE_SHIFT));
-	madvise(tc->page, table_bytes(tc), MADV_DONTNEED); /* zero again */
+	if (tc->pages)
+		madvise(tc->page, table_bytes(tc), MADV_DONTNEED); /* zero again */
 	memset(tc->hint, 0, (1 << TC_HINT_BITS) * sizeof(*tc->hint));
 	memset(tc->hint_page, 0, sizeof(tc->hint_page));
 	tc->pages = 0;
