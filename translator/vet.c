@@ -17,8 +17,9 @@
  *
  * What is left: a computed jump into the middle of an instruction. Rule 3 for all that is harmful would leave no page:
  * nearly every one has a byte that would be PUSH DS or a far jump (docs/worlds.md has figures). So such code may read host
- * selectors and execute RDTSC, SGDT, LAR and their kind, whose answers are the same for all programs of the host; a segment load is noticed at
- * the next exit (world.c: take_image); a far jump into 64-bit code gets no further than the world's filter.
+ * selectors and execute RDTSC, SGDT, LAR and their kind, whose answers are the same for all programs of the host, and AVX, whose state no
+ * other run sees (world/stub/entry.S); a segment load is noticed at the next exit (world.c: take_image); a far jump into 64-bit code gets no
+ * further than the world's filter.
  *
  * What traps need not be found: privileged instructions, I/O and INT n arrive as signals with exact state. Not so SYSENTER and
  * SYSCALL, for which the host's kernel does not keep the state.

@@ -29,6 +29,7 @@
 #define WP_GS 94
 #define WP_FX 128
 #define WP_RAN 116
+#define WO_XSTATE 0
 
 #ifndef __ASSEMBLER__
 #include <stdint.h>
@@ -70,6 +71,7 @@ struct world_page {
 	uint32_t ran; /* set by the world before guest code runs: what it was given is not the state any more */
 	uint32_t pad1[2];
 	uint8_t fx[512];
+	uint64_t xsave_header[8]; /* FXSAVE image and this are what XRSTOR takes */
 	/* why it came back */
 	uint32_t reason, sig;
 	int32_t code;
@@ -85,9 +87,10 @@ struct world_page {
  * can write, and must not add orders of its own.
  */
 struct world_orders {
+	uint32_t xstate; /* there is more vector state than FXRSTOR loads, and XRSTOR to reset it */
 	uint32_t ops, ops_map; /* how many operations; do any of them need RAM's descriptor? */
 	struct world_ldt ldt[2];
-	uint32_t ldt_set, pad;
+	uint32_t ldt_set;
 	struct world_op op[WORLD_OPS];
 };
 
@@ -101,5 +104,7 @@ _Static_assert(__builtin_offsetof(struct world_page, fs) == WP_FS, "layout");
 _Static_assert(__builtin_offsetof(struct world_page, gs) == WP_GS, "layout");
 _Static_assert(__builtin_offsetof(struct world_page, fx) == WP_FX, "layout");
 _Static_assert(__builtin_offsetof(struct world_page, ran) == WP_RAN, "layout");
+_Static_assert(__builtin_offsetof(struct world_page, xsave_header) == WP_FX + 512 && WP_FX % 64 == 0, "what XRSTOR takes");
+_Static_assert(__builtin_offsetof(struct world_orders, xstate) == WO_XSTATE, "layout");
 #endif
 #endif

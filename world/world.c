@@ -6,6 +6,7 @@
  */
 #include "world/internal.h"
 
+#include <cpuid.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,9 @@
  */
 #define FLAGS_OWN (FL_ARITH | FL_DF | FL_TF | FL_AC | FL_ID)
 
+/* Components of an XSAVE area that are in it (XSTATE_BV); the others are reset by loading it. */
+enum { XSTATE_X87 = 1, XSTATE_SSE = 2 };
+
 _Static_assert((int)WORLD_OPS == (int)WORLD_QUEUE, "one queue");
 
 /* ---------------------------------- life cycle ---------------------------------- */
@@ -28,6 +32,14 @@ static void forget_segments(struct world *w)
 {
 	for (unsigned i = 0; i < WORLD_LDT_ENTRIES; i++)
 		w->ldt[i].attr = SEG_NULL;
+}
+
+/* CPUID.1:ECX.OSXSAVE: the host's kernel has enabled vector state that FXSAVE and FXRSTOR do not know. */
+static bool has_xstate(void)
+{
+	unsigned a, b, c, d;
+
+	return __get_cpuid(1, &a, &b, &c, &d) && c & 1u << 27;
 }
 
 struct world *world_create(int ram_fd, char *err, size_t errlen)
@@ -49,6 +61,7 @@ struct world *world_create(int ram_fd, char *err, size_t errlen)
 		return NULL;
 	}
 	forget_segments(w);
+	w->orders->xstate = has_xstate();
 	return w;
 }
 
@@ -216,6 +229,8 @@ static void put_image(struct world *w, const struct world_registers *r, const st
 	p->rip = r->eip;
 	p->eflags = (r->eflags & FLAGS_OWN) | FL_FIXED1 | FL_IF;
 	memcpy(p->fx, fx, sizeof(p->fx));
+	memset(p->xsave_header, 0, sizeof(p->xsave_header));
+	p->xsave_header[0] = XSTATE_X87 | XSTATE_SSE;
 }
 
 /* The queue goes into the page; false: RAM's descriptor could not be sent. */

@@ -86,6 +86,8 @@ static void traps(void)
 		{"MOV from CR0", "\x0f\x20\xc0", 3, GP, 0, 0},
 		{"SYSENTER that is not set up", "\x0f\x34", 2, GP, 0, 0},
 		{"SYSCALL", "\x0f\x05", 2, UD, 0, 0},
+		{"VCMPPS of YMM", "\xc5\xfc\xc2\xc0\x0f", 5, UD, 0, 0},
+		{"VMOVAPS of ZMM", "\x62\xf1\x7c\x48\x28\xc0", 6, UD, 0, 0},
 		{"a selector beyond the GDT", "\x66\xb8\xfb\xff\x8e\xd8", 6, GP, 0xfff8, 4},
 		{"a kernel selector", "\xb8\x10\x00\x00\x00\x8e\xc0", 7, GP, 0x10, 5},
 		{"a far jump to data", "\xea\x00\x00\x00\x40\x23\x00", 7, GP, 0x20, 0},

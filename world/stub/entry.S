@@ -90,8 +90,16 @@ enter_guest:
 	.globl enter_resume
 enter_resume:
 enter_begin:
+	movabsq $WORLD_ORDERS_BASE, %rax
+	cmpl $0, WO_XSTATE(%rax)
 	movabsq $WORLD_PAGE_BASE, %rbp
-	fxrstor WP_FX(%rbp)
+	je 1f
+	movl $-1, %eax /* all there is: the image has x87 and SSE, the rest (halves of YMM, ZMM, masks, PKRU) is reset */
+	movl %eax, %edx
+	xrstor WP_FX(%rbp)
+	jmp 2f
+1:	fxrstor WP_FX(%rbp)
+2:
 	movl $WORLD_DS, %eax
 	movl %eax, %ds
 	movl %eax, %es

@@ -72,6 +72,7 @@ static const struct vet_case instructions[] = {
 	{false, 1, "\xf1", "INT1"},
 	{false, 3, "\xdd\x34\x24", "FNSAVE"},
 	{false, 4, "\xc5\xf8\x77\x90", "VZEROUPPER"},
+	{false, 6, "\x62\xf1\x7c\x48\x28\xc0", "VMOVAPS of ZMM"},
 	/* REP BSF is TZCNT on the host: the flags tell */
 	{true, 3, "\x0f\xbc\xc1", "BSF"},
 	{true, 6, "\xf3\x0f\xbc\xc1\x85\xc0", "REP BSF, TEST"},

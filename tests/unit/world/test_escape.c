@@ -252,9 +252,15 @@ static void lies_get_no_pages(void **state)
 	assert_int_equal(run(), WORLD_STOP_DEAD);
 }
 
-/* One that goes to sleep in the stub's wait wakes up as the stub does, not where it came from. */
+/*
+ * One that goes to sleep in the stub's wait wakes up as the stub does, not where it came from; and what it had in vector registers
+ * that nobody restores is gone, though no signal has reset it.
+ */
 static void lies_and_sleep(void **state)
 {
+	static const uint8_t fill[] = {0xc5, 0xfc, 0xc2, 0xc0, 0x0f}; /* vcmptrueps ymm0, ymm0, ymm0 */
+	static const uint8_t look[] = {0xc4, 0xe3, 0x7d, 0x19, 0xc1, 0x01}; /* vextractf128 xmm1, ymm0, 1 */
+	bool avx = __builtin_cpu_supports("avx");
 	/* xor r10d, r10d; xor esi, esi; mov edx, 1; mov rdi, page; push ...; mov eax, 202; mov rcx, site; jmp rcx */
 	uint8_t insn[] = {0x45, 0x31, 0xd2, 0x31, 0xf6, 0xba, 1, 0, 0, 0, 0x48, 0xbf, 0, 0, 0, 0, 0xee, 0x5e, 0, 0, 0x68, 0, 0, 1, 0,
 			  0xb8, 202, 0, 0, 0, 0x48, 0xb9, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xe1};
@@ -273,18 +279,24 @@ static void lies_and_sleep(void **state)
 			memcpy(p, "\xff\xe2", 2); /* jmp rdx */
 			break;
 		}
-	memcpy(bytes + 0x800, insn, sizeof(insn));
+	memcpy(bytes + 0x800, avx ? fill : (const uint8_t *)"\x90\x90\x90\x90\x90", sizeof(fill));
+	memcpy(bytes + 0x800 + sizeof(fill), insn, sizeof(insn));
 	r.eip = CODE;
 	r.gpr[R_EDX] = CODE + 0x800;
 	r.gpr[R_ESP] = DATA + 0x800;
 	assert_int_equal(run(), WORLD_STOP_SIGNAL);
 	world_unmap(w, DATA >> 12, DATA >> 12);
 	memcpy(bytes + 0x900, "\xa1\x00\x00\x20\x00", 5); /* mov eax, [DATA] */
-	r.eip = CODE + 0x900;
+	if (avx)
+		memcpy(bytes + 0x900 - sizeof(look), look, sizeof(look));
+	r.eip = CODE + 0x900 - (avx ? sizeof(look) : 0);
+	memset(fx.xmm, 1, sizeof(fx.xmm));
 	assert_int_equal(run(), WORLD_STOP_SIGNAL);
 	assert_int_equal(x.trap, EXC_PF);
 	assert_int_equal(x.address, DATA);
 	assert_int_equal(r.eip, CODE + 0x900);
+	for (unsigned i = 0; i < 16; i++)
+		assert_int_equal(fx.xmm[1][i], avx ? 0 : 1);
 }
 
 /* ---------------------------------- too much ---------------------------------- */
