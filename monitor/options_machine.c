@@ -123,13 +123,15 @@ static enum options_result set_counts(struct option_context *c, const struct key
 	return set_switch(c, kv, &c->o->accel.counts);
 }
 
-/* QEMU's tb-size counts MiB too. */
+/* tc-size, and QEMU's name for it, which counts MiB too; there 0 means the default. */
 static enum options_result set_tc_size(struct option_context *c, const struct keyval *kv)
 {
 	uint64_t *size = &c->o->accel.tc_size;
 
+	if (!strcmp(kv->key, "tb-size") && kv->value && !strcmp(kv->value, "0"))
+		return OPTIONS_RUN;
 	if (!kv->value || !parse_size(kv->value, 1 << 20, size) || *size < (1 << 20) || *size > (1ull << 30))
-		return option_error(c, "-accel: tc-size is a size between 1M and 1G");
+		return option_error(c, "-accel: %s is a size between 1M and 1G", kv->key);
 	return OPTIONS_RUN;
 }
 
@@ -173,7 +175,8 @@ static const struct {
 	enum options_result (*set)(struct option_context *, const struct keyval *);
 } accel_keys[] = {
 	{"counts", set_counts}, {"direct", set_direct},   {"lockstep", set_lockstep},
-	{"lookup", set_lookup}, {"tc-size", set_tc_size}, {"verify", set_verify},
+	{"lookup", set_lookup}, {"tb-size", set_tc_size}, {"tc-size", set_tc_size},
+	{"verify", set_verify},
 };
 
 static enum options_result set_accel_key(struct option_context *c, const struct keyval *kv)
@@ -199,8 +202,8 @@ enum options_result option_set_accel(struct option_context *c, const char *arg)
 		      "    lockstep=on|off  run every block in the interpreter too and compare\n"
 		      "    lookup=auto|on|off  which user code reaches memory through the software TLB: that of\n"
 		      "                     young address spaces (auto), all, or none\n"
-		      "    tc-size=N        size of the translation cache, in MiB unless it has a "
-		      "suffix\n"
+		      "    tc-size=N        size of the translation cache, in MiB unless it has a suffix;\n"
+		      "                     QEMU's tb-size=N is the same\n"
 		      "    verify=on|off    check every translation before it runs\n"
 		      "  interp       interpret every instruction (slow; the reference)\n",
 		      c->out);

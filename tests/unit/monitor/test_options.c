@@ -129,6 +129,9 @@ static void test_accel(void **state)
 	bad("-accel dbt,lockstep=maybe", "on or off");
 	bad("-accel dbt,lockstep", "on or off");
 	bad("-accel dbt,speed=11", "speed");
+	assert_int_equal(good("-accel dbt,tb-size=32").o.accel.tc_size, 32 << 20);
+	assert_int_equal(good("-accel dbt,tb-size=0").o.accel.tc_size, good("-accel dbt").o.accel.tc_size);
+	bad("-accel dbt,tb-size=2048", "tb-size");
 	bad("-accel dbt,tc-size=0", "tc-size");
 	bad("-accel dbt,tc-size=2T", "tc-size");
 	bad("-accel lockstep=on", "first");
