@@ -343,6 +343,7 @@ static enum mmu_fill handle(struct mmu *m, bool user, gva_t a, bool write)
 	if (!walk_access(m->cpu, m->pm, va, acc, &k, &error)) {
 		m->stats.true_faults++;
 		mmu_page_faulted(m, va);
+		m->expected = (struct expected){user, write, va, m->user};
 		return MMU_TRUE_FAULT;
 	}
 	kind = physmap_kind(m->pm, k.gpa);
@@ -362,6 +363,28 @@ static enum mmu_fill handle(struct mmu *m, bool user, gva_t a, bool write)
 		return MMU_IO;
 	m->stats.hidden_faults++;
 	return MMU_FILLED;
+}
+
+bool mmu_fill_expected(struct mmu *m, bool wanted)
+{
+	const struct expected e = m->expected;
+	enum page_kind kind;
+	uint32_t error;
+	struct walk k;
+
+	m->expected.on = false;
+	if (!e.on || !wanted || e.w != m->user)
+		return false;
+	m->stats.walks++;
+	if (!walk_check(m->cpu, m->pm, e.va, ACC_USER | (e.write ? ACC_WRITE : 0), &k, &error) ||
+	    (m->mode.on && !walk_marked(m->cpu, &k, e.write)))
+		return false;
+	kind = physmap_kind(m->pm, k.gpa);
+	if (kind != PAGE_RAM || (e.write && physmap_is_code(m->pm, k.gpa)) ||
+	    !fill_page(m, true, e.va, e.write, &k, kind))
+		return false;
+	m->stats.expected_fills++;
+	return true;
 }
 
 enum mmu_fill mmu_handle_fault(struct mmu *m, bool user, gva_t a, bool write)

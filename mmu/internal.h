@@ -136,6 +136,8 @@ bool walk_large_frame(const struct cpu *, uint64_t pde, uint64_t *gfn);
 #define WINDOW_SIZE   (1ull << 32)
 #define WINDOW_STRIDE (1ull << 33)
 #define WINDOW_PAGES  (1u << 20)
+/* A run of up to so many pages gets its host page-table entries at once, instead of by a host fault each. */
+#define POPULATE_PAGES 16
 #define RUN_LIMIT     ((64u << 20) >> PAGE_SHIFT)
 enum {
 	MAX_SLOTS = 2048,
@@ -204,6 +206,13 @@ struct paging_mode {
 	bool on, pae, pse, nxe;
 };
 
+/* The user access that was a true fault last: it will be tried again. */
+struct expected {
+	bool on, write;
+	uint32_t va;
+	const struct window *w;
+};
+
 struct mmu {
 	struct physmap *pm;
 	struct cpu *cpu;
@@ -225,6 +234,7 @@ struct mmu {
 	bool wp;
 	bool refuse_user;
 	uint32_t max_mappings;
+	struct expected expected;
 
 	uint8_t **snap_free; /* stack of unused snapshot pages */
 	unsigned snap_free_n, snap_total;

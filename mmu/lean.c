@@ -27,6 +27,11 @@ bool mmu_lean_code(const struct mmu *m, bool user, gva_t a, gpa_t *out)
 	return word & SH_CODE;
 }
 
+bool mmu_expecting(const struct mmu *m)
+{
+	return m->expected.on;
+}
+
 static unsigned access_of(bool user, bool write)
 {
 	return (user ? ACC_USER : 0) | (write ? ACC_WRITE : 0);

@@ -145,6 +145,13 @@ enum mmu_fill {
 	MMU_USER_PAGE,  /* supervisor access to a user page while such fills are refused (see mmu_refuse_user_fills) */
 };
 enum mmu_fill mmu_handle_fault(struct mmu *, bool user, gva_t, bool write);
+/*
+ * A true fault of user code is followed by the same access, once the guest has mapped the page: so its window entry can be made
+ * on the way back to user code, without another host fault. `mmu_expecting`: such a page is known; `mmu_fill_expected`: forget it, and make
+ * its entry if that is wanted and the guest's tables allow the access by now. False: no entry was made.
+ */
+bool mmu_expecting(const struct mmu *);
+bool mmu_fill_expected(struct mmu *, bool wanted);
 /* When on, the supervisor window is never filled with pages whose guest mapping is U=1. */
 void mmu_refuse_user_fills(struct mmu *, bool on);
 /* Whether MMU_EMULATE may be answered (default: yes). Lockstep says no: its reference walks the tables, as a fill does. */
@@ -268,6 +275,7 @@ bool mmu_user_view(struct mmu *, gva_t, uint32_t reach, struct mmu_view *);
 	X(code_write_faults, "writes to code pages") \
 	X(io_faults, "accesses to MMIO through a window") \
 	X(emulated, "accesses to pages that churn") \
+	X(expected_fills, "pages mapped on the way back from a true fault") \
 	X(fills, "window mappings made") \
 	X(fill_pages, "pages mapped by them") \
 	X(drops, "window ranges dropped") \

@@ -88,7 +88,8 @@ uint64_t lean_switch(struct tc *tc, uint32_t mode)
 	unsigned space;
 	hva_t base;
 
-	if (tc->interrupted || disturbed(tc) || !mmu_lean_space(tc->mmu, user, &base, &space))
+	if (tc->interrupted || disturbed(tc) || (user && mmu_expecting(tc->mmu)) ||
+	    !mmu_lean_space(tc->mmu, user, &base, &space))
 		return LEAN_LEAVE;
 	if (user || tc->gear_running || tc->stretch)
 		mode = gear_mode(tc, mode, space);

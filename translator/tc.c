@@ -314,6 +314,8 @@ static void dispatch(struct tc *tc)
 		step(tc);
 		return;
 	}
+	if ((tc->mode & MODE_USER) && mmu_expecting(tc->mmu))
+		mmu_fill_expected(tc->mmu, !(tc->mode & MODE_LOOKUP));
 	if ((tc->mode & MODE_DIRECT) && run_directly(tc))
 		return;
 	select_window(tc);
