@@ -60,7 +60,7 @@ uint32_t mode_of(const struct cpu *);
 
 typedef uint32_t ccf_id; /* index into tc->ccf; 0 is none */
 
-enum { CCF_MAX_INSNS = 64, CCF_MAX_BYTES = 8192, CCF_EXITS = 2, CCF_ALIGN = 32 };
+enum { CCF_MAX_INSNS = 64, CCF_MAX_BYTES = 8192, CCF_EXITS = 6, CCF_ALIGN = 32 };
 enum ccf_state { CCF_FREE, CCF_LIVE, CCF_DORMANT, CCF_DEAD };
 
 /* A direct exit: a rel32 in the code, and the CCF it jumps to when chained. */

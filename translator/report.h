@@ -7,7 +7,7 @@
 
 #include "translator/translator.h"
 
-enum { REPORT_EXITS = 2 };
+enum { REPORT_EXITS = 6 };
 
 struct report_ccf {
 	uint64_t gpa;

@@ -1,7 +1,7 @@
 /*
  * From guest code to a CCF: plan, emit, publish.
  *
- * Planning decodes up to the end of the basic block, the page, or the size limit; it may fail. Emitting only writes
+ * Planning decodes up to a branch that ends the unit (goes_on), the page, or the size limit; it may fail. Emitting only writes
  * into the unit's buffer. Publishing puts the result into the TC and the tables and
  * write-protects its source; it does not fail.
  */
@@ -104,9 +104,21 @@ static bool writes_memory(const struct tinsn *t)
 	       t->action == ACT_STRING || t->action == ACT_INTERPRET;
 }
 
-static bool plan_ends(const struct tu *u, const struct tinsn *t)
+/*
+ * Behind a conditional branch the unit goes on with what comes next: code that is laid out in one piece needs no jump, no second
+ * entry, and less of the host's caches. Not behind one that goes back, which is a loop's end and mostly taken.
+ */
+static bool goes_on(struct tu *u, const struct tinsn *t)
 {
-	return emitters[t->action].ends || (u->selfcheck && writes_memory(t)) ||
+	enum { LAST_NEEDS = 2 };
+
+	return t->action == ACT_JCC && !tinsn_op16(t) && t->z.raw.imm[0].value.s > 0 &&
+	       ++u->branches <= CCF_EXITS - LAST_NEEDS && !counts_on(u->tc);
+}
+
+static bool plan_ends(struct tu *u, const struct tinsn *t)
+{
+	return (emitters[t->action].ends && !goes_on(u, t)) || (u->selfcheck && writes_memory(t)) ||
 	       (u->side_effect && u->tc->config.lockstep);
 }
 
@@ -173,7 +185,7 @@ static void emit_insn(struct tu *u, const struct tinsn *t)
 	xl_fn *fn = emitters[t->action].fn;
 	size_t start = u->e.len, back;
 	unsigned fields = u->fields;
-	unsigned misses = u->misses;
+	unsigned misses = u->misses, exits = u->exits;
 
 	if (t->action == ACT_NOP)
 		return;
@@ -185,7 +197,7 @@ static void emit_insn(struct tu *u, const struct tinsn *t)
 		return;
 	u->e.len = start;
 	u->fields = fields;
-	u->exits = 0;
+	u->exits = exits;
 	u->misses = misses;
 	back = xl_interpret(u, t);
 	emit_patch32(&u->e, back, u->e.len);
@@ -193,12 +205,22 @@ static void emit_insn(struct tu *u, const struct tinsn *t)
 		xl_leave_tc(u, t->next);
 }
 
-static void emit_count(struct tu *u)
+/* The instructions from here to the next branch are counted together; how many, count_end knows. */
+static void count_begin(struct tu *u, unsigned from)
 {
+	if (!u->tc->config.count)
+		return;
 	emit_load64(&u->e, H_R8, tcx_mem(TCX_COUNT));
-	emit_lea64(&u->e, H_R8, (struct xmem){H_R8, H_NONE, 1, false, (int32_t)u->n});
+	emit_lea64(&u->e, H_R8, (struct xmem){H_R8, H_NONE, 1, false, 1});
 	u->count_at = u->e.len - 1;
+	u->count_from = from;
 	emit_rm(&u->e, 0x89 | X_W, H_R8, tcx_mem(TCX_COUNT));
+}
+
+static void count_end(struct tu *u, unsigned insns)
+{
+	if (u->tc->config.count)
+		emit_patch8(&u->e, u->count_at, u->count_at + 1 + insns);
 }
 
 static void emit_selfcheck(struct tu *u)
@@ -211,7 +233,7 @@ static void emit_selfcheck(struct tu *u)
 /* Expansions are short but for chains of look-ups: when the buffer is nearly full, this instruction is the last. */
 static void cut_when_full(struct tu *u)
 {
-	enum { ONE_INSTRUCTION = 512, EXITS = 128 };
+	enum { ONE_INSTRUCTION = 512, EXITS = 32 * CCF_EXITS };
 	const struct tinsn *t = &u->insn[u->done];
 
 	if (u->e.len + u->misses * MISS_BYTES + ONE_INSTRUCTION + EXITS <= sizeof(u->code))
@@ -227,18 +249,20 @@ static void emit_unit(struct tu *u)
 	counts_emit(u);
 	if (u->selfcheck)
 		emit_selfcheck(u);
-	if (u->tc->config.count)
-		emit_count(u);
+	count_begin(u, 0);
 	for (u->done = 0; u->done < u->n; u->done++) {
 		size_t start = u->done ? u->e.len : u->entry;
 
 		cut_when_full(u);
 		emit_insn(u, &u->insn[u->done]);
+		if (u->insn[u->done].action == ACT_JCC && u->done + 1 < u->n) {
+			count_end(u, u->done + 1 - u->count_from);
+			count_begin(u, u->done + 1);
+		}
 		u->map[u->done].host = (uint16_t)(u->e.len - start);
 		u->map[u->done].guest = u->insn[u->done].z.length;
 	}
-	if (u->tc->config.count)
-		emit_patch8(&u->e, u->count_at, u->count_at + 1 + u->n);
+	count_end(u, u->n - u->count_from);
 	if (!u->ended)
 		xl_exit(u, CC_ALWAYS, u->end);
 	xl_exit_stubs(u);
@@ -342,7 +366,7 @@ static struct tu *unit_for(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t 
 	u->gpa2 = ~0ull;
 	u->n = 0;
 	u->limit = CCF_MAX_INSNS;
-	u->exits = u->fields = u->misses = 0;
+	u->exits = u->branches = u->fields = u->misses = 0;
 	u->ended = u->side_effect = false;
 	/* the last page: an instruction that wraps is interpreted */
 	u->fixed = lin >> PAGE_SHIFT == 0xfffff;
@@ -384,6 +408,14 @@ static bool same_exit(const struct ccf_exit *a, const struct ccf_exit *b)
 	return a->target == b->target && a->patch == b->patch && a->stub == b->stub && a->alt == b->alt;
 }
 
+static bool same_exits(const struct ccf_exit *a, const struct ccf_exit *b)
+{
+	for (unsigned i = 0; i < CCF_EXITS; i++)
+		if (!same_exit(&a[i], &b[i]))
+			return false;
+	return true;
+}
+
 /* The code as it was before its exits were chained: as the new translation has them. */
 static void unchained_code(const struct tu *u, const struct ccf *c, uint8_t *code)
 {
@@ -406,8 +438,7 @@ bool translate_same(struct tc *tc, ccf_id id, char *err, size_t errlen)
 	u->selfcheck = c->flags & CCF_SELFCHECK;
 	if (!wrong)
 		emit_all(u, id);
-	if (!wrong && (u->e.len != c->host_len || !same_exit(&u->exit[0], &c->exit[0]) ||
-		       !same_exit(&u->exit[1], &c->exit[1])))
+	if (!wrong && (u->e.len != c->host_len || !same_exits(u->exit, c->exit)))
 		wrong = "other exits or another length";
 	if (!wrong) {
 		unchained_code(u, c, code);

@@ -31,13 +31,15 @@ struct tu {
 	uint32_t end;         /* EIP after the last instruction */
 	uint16_t entry;       /* offset of the direct entry */
 	uint8_t counting;     /* bytes there that count the entry */
-	size_t count_at;      /* of the instruction count, when that is on */
+	size_t count_at;      /* of the instruction count, when that is on; since instruction `count_from` */
+	unsigned count_from;
 	size_t start;         /* where the instruction being emitted begins */
 	uint8_t looked;       /* its look-ups: bit 0 one to read, bit 1 one to write */
 	unsigned misses;
 	struct tu_miss miss[2 * CCF_MAX_INSNS];
 	struct ccf_exit exit[CCF_EXITS];
 	unsigned exits;
+	unsigned branches;    /* conditional branches planned, behind each of which the unit goes on or ends */
 	unsigned limit;       /* plan at most so many instructions */
 	bool fixed;           /* cannot be moved: depends on its address in another way than by `field` */
 	unsigned fields;

@@ -118,7 +118,10 @@ static int by_key(const void *a, const void *b)
 static void print_row(const struct tc *tc, ccf_id id, FILE *f)
 {
 	const struct ccf *c = &tc->ccf[id];
-	unsigned chained = (c->exit[0].to != 0) + (c->exit[1].to != 0);
+	unsigned chained = 0;
+
+	for (unsigned n = 0; n < CCF_EXITS; n++)
+		chained += c->exit[n].to != 0;
 
 	fprintf(f, "%7u  %08x  %09llx  %5u  %5u  %5u  %6u  %5u%%  %-7s  ", id, c->lin,
 		(unsigned long long)c->gpa, c->insns, c->guest_len, c->host_len, chained,

@@ -163,7 +163,8 @@ bool xl_jcc(struct tu *u, const struct tinsn *t)
 	if (!near32(t))
 		return false;
 	xl_exit(u, t->z.opcode & 15, branch_target(t));
-	xl_exit(u, CC_ALWAYS, t->next);
+	if (u->done + 1 == u->n)
+		xl_exit(u, CC_ALWAYS, t->next);
 	return true;
 }
 

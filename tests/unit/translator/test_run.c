@@ -38,6 +38,25 @@ static void test_chaining(void **state)
 	bench_close(&b);
 }
 
+/* Branches out of the middle of a unit: each is left where it should be, chained, and what was executed is known. */
+static void test_side_exits(void **state)
+{
+	enum { ROUNDS = 4096 };
+	struct bench b;
+
+	bench_open(&b, &small);
+	b.tc->config.count = true;
+	/* mov ecx, ROUNDS; 1: test cl, 1; jz 2; inc eax; 2: test cl, 6; jnz 3; inc ebx; 3: cmp cl, 128; jb 4; inc edx; 4: dec ecx; jnz 1 */
+	RUN(&b, 0x31, 0xc0, 0x31, 0xdb, 0x31, 0xd2, 0xb9, LE32(ROUNDS), 0xf6, 0xc1, 1, 0x74, 1, 0x40, 0xf6, 0xc1, 6, 0x75, 1,
+	    0x43, 0x80, 0xf9, 128, 0x72, 1, 0x42, 0x49, 0x75, 0xeb);
+	assert_int_equal(reg(&b, R_EAX), ROUNDS / 2);
+	assert_int_equal(reg(&b, R_EBX), ROUNDS / 4);
+	assert_int_equal(reg(&b, R_EDX), ROUNDS / 2);
+	assert_int_equal(tc_statistics(b.tc)->executed, 4 + 8 * ROUNDS + ROUNDS / 2 + ROUNDS / 4 + ROUNDS / 2 + 1);
+	assert_true(tc_statistics(b.tc)->dispatches < 50);
+	bench_close(&b);
+}
+
 static void test_indirect(void **state)
 {
 	struct bench b;
@@ -351,6 +370,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_chaining),
+		cmocka_unit_test(test_side_exits),
 		cmocka_unit_test(test_indirect),
 		cmocka_unit_test(test_indirect_after_change),
 		cmocka_unit_test(test_store_to_own_block),
