@@ -124,6 +124,46 @@ static void test_rights(void **state)
 	env_close(&e);
 }
 
+/* The page of a user's true fault is filled once its tables allow the access, without another fault and without marking them. */
+static void test_expected_fill(void **state)
+{
+	struct env e;
+	uint32_t v;
+
+	env_open(&e, 32 * MIB, 2, 0);
+	simple_tables(&e);
+	poke32(&e, PT + 4 * 1, 0);
+	poke32(&e, PT + 4 * 2, 0x202000 | P | U | A | D);
+	set_paging(&e, PD, 0, true);
+	assert_false(mmu_expecting(e.m));
+	assert_int_equal(touch_write(&e, false, 0x1000, 1), TOUCH_TRUE); /* the kernel's own does not count */
+	assert_false(mmu_expecting(e.m));
+	/* mapped and marked by the handler */
+	assert_int_equal(touch_write(&e, true, 0x1000, 1), TOUCH_TRUE);
+	assert_true(mmu_expecting(e.m));
+	poke32(&e, PT + 4 * 1, 0x201000 | PWUAD);
+	assert_true(mmu_fill_expected(e.m, true));
+	assert_false(mmu_expecting(e.m));
+	assert_int_equal(touch_write(&e, true, 0x1000, 7), TOUCHED);
+	assert_int_equal(peek32(&e, 0x201000), 7);
+	/* still not allowed; not dirty yet; not wanted */
+	assert_int_equal(touch_write(&e, true, 0x2000, 1), TOUCH_TRUE);
+	assert_false(mmu_fill_expected(e.m, true));
+	assert_int_equal(touch_write(&e, true, 0x2000, 1), TOUCH_TRUE);
+	poke32(&e, PT + 4 * 2, 0x202000 | P | W | U | A);
+	assert_false(mmu_fill_expected(e.m, true));
+	assert_int_equal(peek32(&e, PT + 4 * 2) & D, 0);
+	poke32(&e, PT + 4 * 2, 0x202000 | P | U | A | D);
+	load_cr3(&e, PD);
+	assert_int_equal(touch_write(&e, true, 0x2000, 1), TOUCH_TRUE);
+	poke32(&e, PT + 4 * 2, 0x202000 | PWUAD);
+	assert_false(mmu_fill_expected(e.m, false));
+	assert_false(mmu_expecting(e.m));
+	assert_int_equal(touch_read(&e, true, 0x2000, &v), TOUCHED_FILLED);
+	assert_int_equal(v, 102);
+	env_close(&e);
+}
+
 static void test_wp_toggle(void **state)
 {
 	struct env e;
@@ -291,7 +331,7 @@ int main(void)
 		cmocka_unit_test(test_rights),	    cmocka_unit_test(test_wp_toggle),
 		cmocka_unit_test(test_large_pages), cmocka_unit_test(test_pae_above_4g),
 		cmocka_unit_test(test_a20),	    cmocka_unit_test(test_refuse_user_fills),
-		cmocka_unit_test(test_guards),
+		cmocka_unit_test(test_guards),	    cmocka_unit_test(test_expected_fill),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
