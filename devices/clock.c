@@ -43,7 +43,7 @@ void machine_pause(struct machine *m, bool paused)
 	} else if (!paused && c->frozen != CLOCK_RUNNING && !c->fake) {
 		c->offset = host_now() - c->frozen;
 		atomic_store_explicit(&c->frozen, CLOCK_RUNNING, memory_order_release);
-		iothread_poke(m, INT64_MIN);
+		iothread_poke(m);
 	}
 	machine_unlock(m);
 }
@@ -193,7 +193,7 @@ void machine_timer_set(struct timer *t, int64_t deadline_ns)
 		place(c, ++c->count, t);
 		sift_up(c, c->count);
 	}
-	iothread_poke(t->m, deadline_ns);
+	iothread_wake_at(t->m, deadline_ns);
 	machine_unlock(t->m);
 }
 

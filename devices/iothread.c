@@ -2,10 +2,11 @@
  * The I/O thread: sleeps in ppoll until a watched descriptor is ready, a timer is due, or somebody
  * pokes it through an eventfd; then runs callbacks under the machine lock.
  *
- * The thread notes the deadline it sleeps towards. Setting a timer pokes it only when the new
- * deadline is earlier: guests move their timers all the time, mostly further away, and a poke costs
- * a system call and a context switch. A timer that moved away makes one early wake-up, which finds
- * nothing due.
+ * The thread notes the deadline it sleeps towards. Setting a timer matters to it only when the new
+ * deadline is earlier: guests move their timers all the time, mostly further away. Then whoever sets the timer arms
+ * a timerfd that is among the descriptors, which costs one system call; to wake the thread just to have it sleep again
+ * would cost two context switches, on a processor that is idle as a rule. A timer that moved away makes one early
+ * wake-up, which finds nothing due.
  *
  * Watches may be made, changed and freed from any thread and from callbacks: a freed watch is only
  * marked while the list may be walked, and reaped by the I/O thread (or at once when there is
@@ -22,12 +23,15 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 /* sleep_until while the thread is awake: no deadline is earlier, so no poke is made */
 #define AWAKE INT64_MIN
 
-/* The descriptors of one ppoll call. */
+/* The descriptors of one ppoll call: the eventfd, the timerfd, and those that are watched. */
+enum { OWN = 2 };
+
 struct poll_set {
 	struct pollfd *fds;
 	struct watch **watches;
@@ -38,7 +42,8 @@ bool iothread_init(struct machine *m)
 {
 	m->io.sleep_until = AWAKE;
 	m->io.wakeup = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	return m->io.wakeup >= 0;
+	m->io.alarm = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	return m->io.wakeup >= 0 && m->io.alarm >= 0;
 }
 
 static void reap(struct iothread *io)
@@ -61,18 +66,44 @@ void iothread_fini(struct machine *m)
 	reap(&m->io);
 	if (m->io.wakeup >= 0)
 		close(m->io.wakeup);
+	if (m->io.alarm >= 0)
+		close(m->io.alarm);
 }
 
-void iothread_poke(struct machine *m, int64_t deadline)
+/* From now until `deadline`, at least a nanosecond: to a timerfd zero means never. */
+static struct timespec time_left(struct machine *m, int64_t deadline)
+{
+	int64_t left = deadline - machine_now(m);
+
+	if (left < 1)
+		left = 1;
+	return (struct timespec){left / NS_PER_SEC, left % NS_PER_SEC};
+}
+
+void iothread_poke(struct machine *m)
 {
 	struct iothread *io = &m->io;
 
-	if (!io->started || io->sleep_until == AWAKE || deadline >= io->sleep_until)
+	if (!io->started || io->sleep_until == AWAKE)
 		return;
 	uint64_t one = 1;
 	ssize_t done = write(io->wakeup, &one, sizeof(one));
 	(void)done;		 /* EAGAIN: the counter is full, so the thread is already poked */
 	io->sleep_until = AWAKE; /* once is enough */
+}
+
+void iothread_wake_at(struct machine *m, int64_t deadline)
+{
+	struct iothread *io = &m->io;
+
+	if (!io->started || io->sleep_until == AWAKE || deadline >= io->sleep_until ||
+	    m->clock.frozen != CLOCK_RUNNING)
+		return;
+	const struct itimerspec alarm = {.it_value = time_left(m, deadline)};
+	if (timerfd_settime(io->alarm, 0, &alarm, NULL))
+		iothread_poke(m);
+	else
+		io->sleep_until = deadline;
 }
 
 /* ---- watches ---- */
@@ -88,7 +119,7 @@ struct watch *machine_watch_new(struct machine *m, int fd, short events, void (*
 	machine_lock(m);
 	w->next = m->io.watches;
 	m->io.watches = w;
-	iothread_poke(m, AWAKE);
+	iothread_poke(m);
 	machine_unlock(m);
 	return w;
 }
@@ -98,7 +129,7 @@ void machine_watch_set(struct watch *w, short events)
 	machine_lock(w->m);
 	if (w->events != events) {
 		w->events = events;
-		iothread_poke(w->m, AWAKE);
+		iothread_poke(w->m);
 	}
 	machine_unlock(w->m);
 }
@@ -112,7 +143,7 @@ void machine_watch_free(struct watch *w)
 	w->dead = true;
 	w->events = 0;
 	if (m->io.started)
-		iothread_poke(m, AWAKE);
+		iothread_poke(m);
 	else
 		reap(&m->io);
 	machine_unlock(m);
@@ -136,14 +167,16 @@ static bool grow(struct poll_set *s)
 	return true;
 }
 
-/* Entry 0 is the eventfd. Out of memory: what fits is polled; the rest waits for better times. */
+/* The first entries are our own. Out of memory: what fits is polled; the rest waits for better times. */
 static void poll_set_build(struct poll_set *s, const struct iothread *io)
 {
 	s->count = 0;
 	if (!s->capacity && !grow(s))
 		return;
-	s->fds[s->count] = (struct pollfd){.fd = io->wakeup, .events = POLLIN};
-	s->watches[s->count++] = NULL;
+	for (; s->count < OWN; s->count++) {
+		s->fds[s->count] = (struct pollfd){.fd = s->count == 0 ? io->wakeup : io->alarm, .events = POLLIN};
+		s->watches[s->count] = NULL;
+	}
 	for (struct watch *w = io->watches; w; w = w->next) {
 		if (!w->events || w->dead)
 			continue;
@@ -156,12 +189,12 @@ static void poll_set_build(struct poll_set *s, const struct iothread *io)
 
 static void poll_set_dispatch(struct poll_set *s, struct iothread *io)
 {
-	if (s->count && s->fds[0].revents) {
-		uint64_t pokes;
-		ssize_t done = read(io->wakeup, &pokes, sizeof(pokes));
+	for (size_t i = 0; i < OWN && i < s->count; i++) {
+		uint64_t times;
+		ssize_t done = s->fds[i].revents ? read(s->fds[i].fd, &times, sizeof(times)) : 0;
 		(void)done;
 	}
-	for (size_t i = 1; i < s->count; i++) {
+	for (size_t i = OWN; i < s->count; i++) {
 		struct watch *w = s->watches[i];
 		/* another callback, or another thread while we slept, may have lost interest */
 		short wanted = (short)(w->events | POLLERR | POLLHUP | POLLNVAL);
@@ -180,10 +213,7 @@ static void sleep_locked(struct machine *m, struct poll_set *s, int64_t deadline
 	if (m->clock.frozen != CLOCK_RUNNING)
 		deadline = CLOCK_NEVER; /* time stands still: only descriptors and pokes count */
 	if (deadline != CLOCK_NEVER) {
-		int64_t left = deadline - machine_now(m);
-		if (left < 0)
-			left = 0;
-		ts = (struct timespec){left / NS_PER_SEC, left % NS_PER_SEC};
+		ts = time_left(m, deadline);
 		timeout = &ts;
 	}
 	io->sleep_until = deadline;
@@ -255,7 +285,7 @@ void machine_stop(struct machine *m)
 	machine_pause(m, true);
 	machine_lock(m);
 	m->io.stop = true;
-	iothread_poke(m, AWAKE);
+	iothread_poke(m);
 	machine_unlock(m);
 	pthread_join(m->io.thread, NULL);
 	machine_lock(m);

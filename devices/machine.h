@@ -90,6 +90,7 @@ struct iothread {
 	pthread_t thread;
 	bool started, stop;
 	int wakeup;	     /* eventfd */
+	int alarm;	     /* timerfd */
 	int64_t sleep_until; /* virtual deadline the thread sleeps towards; CLOCK_NEVER: none;
 				INT64_MIN: awake */
 	struct watch *watches;
@@ -219,8 +220,10 @@ void machine_clock_sample(struct machine *);
 bool machine_lean_now(const struct machine *, int64_t *ns);
 bool iothread_init(struct machine *);
 void iothread_fini(struct machine *);
-/* A timer now expires earlier, or the watches changed: have the I/O thread look. Lock held. */
-void iothread_poke(struct machine *, int64_t deadline);
+/* The watches changed, or the clock runs again: have the I/O thread look. Lock held. */
+void iothread_poke(struct machine *);
+/* A timer has this deadline now: the I/O thread must be awake by then. Lock held. */
+void iothread_wake_at(struct machine *, int64_t deadline);
 void mmio_fini(struct machine *);
 
 /* ---- for tests ---- */

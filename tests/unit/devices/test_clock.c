@@ -1,6 +1,7 @@
 /* Timers on a fake clock, and the I/O thread on the real one. */
 #include "board.h"
 
+#include <dirent.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <time.h>
@@ -290,13 +291,69 @@ static void idle_costs_nothing(void **state)
 	board_teardown(state);
 }
 
+/* How often the I/O thread went to sleep. */
+static unsigned long sleeps(void)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	unsigned long n = 0;
+
+	for (struct dirent *d; (d = readdir(tasks));) {
+		char path[300], line[200];
+		bool io = false;
+		snprintf(path, sizeof(path), "/proc/self/task/%s/status", d->d_name);
+		FILE *f = fopen(path, "r");
+		while (f && fgets(line, sizeof(line), f)) {
+			io |= !strcmp(line, "Name:\tringfence-io\n");
+			if (io)
+				sscanf(line, "voluntary_ctxt_switches: %lu", &n);
+		}
+		if (f)
+			fclose(f);
+	}
+	closedir(tasks);
+	return n;
+}
+
+/*
+ * A timer that is set again and again, each time earlier: the thread sleeps on, and wakes up in time for the earliest. It sleeps towards
+ * the 18 Hz tick at least, so a round in four or so tells nothing.
+ */
+static void earlier_timers_wake_nobody(void **state)
+{
+	enum { ROUNDS = 8, SETTINGS = 50 };
+	struct machine *m = real_machine();
+	struct timer *t = machine_timer_new(m, note, NULL);
+	unsigned long woken = 0;
+	char err[200];
+
+	assert_true(machine_start(m, err, sizeof(err)));
+	sleep_ms(5);
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		int64_t deadline = machine_now(m) + 40 * MSEC;
+		unsigned long before = sleeps();
+		assert_true(before > 0);
+		atomic_store(&fired_at, 0);
+		for (unsigned i = 0; i < SETTINGS && machine_now(m) < deadline - 10 * MSEC; i++) {
+			deadline -= MSEC / 5;
+			machine_timer_set(t, deadline);
+			nanosleep(&(struct timespec){0, 50000}, NULL); /* it would have time to wake up */
+		}
+		woken += sleeps() - before;
+		assert_true(fires_within(deadline, 2000));
+		assert_true(atomic_load(&fired_at) < deadline + NS_PER_SEC);
+	}
+	assert_true(woken < ROUNDS * SETTINGS / 10);
+	machine_timer_free(t);
+	board_teardown(state);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		BOARD_TEST(timers_fire_in_order),     BOARD_TEST(a_callback_may_set_its_timer),
 		cmocka_unit_test(real_timers),	      cmocka_unit_test(watches),
 		cmocka_unit_test(lean_time),	      cmocka_unit_test(lean_port61),
-		cmocka_unit_test(idle_costs_nothing),
+		cmocka_unit_test(idle_costs_nothing), cmocka_unit_test(earlier_timers_wake_nobody),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
