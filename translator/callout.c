@@ -91,6 +91,7 @@ uint32_t callout_check(struct tcx *x)
 	counts_take_back(tc, x->arg);
 	if (leave)
 		return 1;
+	vary_learn(tc, c);
 	c->flags |= CCF_STALE;
 	ccf_drop(tc, x->arg);
 	return 1;

@@ -79,8 +79,9 @@ struct ccf_exit {
 struct ccf_insn {
 	uint16_t host;
 	uint8_t guest;
-	uint8_t flags;
+	uint8_t flags; /* INSN_VARIES: loads its immediate from its source (vary.c) */
 };
+enum { INSN_VARIES = 1 };
 
 struct ccf {
 	uint64_t gpa;      /* of the first byte */
@@ -98,7 +99,7 @@ struct ccf {
 	uint8_t fields;    /* places in the code that depend on its linear address (move.h) */
 	uint8_t pad;
 	ccf_id into_next, into_prev; /* of those that span into the same page, gpa2 */
-	uint32_t map;      /* offset in the TC of its struct ccf_insn array, behind the code; then come the fields */
+	uint32_t map;      /* offset in the TC of its struct ccf_insn array, behind the code; then come the fields and ccf_source */
 	uint32_t incoming; /* first exit id chained to this CCF; 0: none */
 	uint32_t pad2[2];
 	/* a cache line up to here: what finding, moving and dropping look at */
@@ -123,6 +124,7 @@ enum {
 	CCF_STALE = 8,       /* dropped because its form was wrong: never revive */
 	CCF_NO_REVIVAL = CCF_CROSSING | CCF_SELFCHECK | CCF_STALE,
 	CCF_FIXED = 16,      /* cannot be moved */
+	CCF_VARIES = 32,     /* some of its instructions do, and it checks itself without help (vary.c) */
 	CCF_SIDE_EFFECT = 4, /* contains an instruction that may be executed only once (I/O, time) */
 };
 
@@ -306,6 +308,11 @@ struct tc {
 	uint32_t *breakpoint;   /* linear addresses, ascending */
 	unsigned breakpoints;
 	bool failed;
+	struct {
+		uint64_t insns; /* by number; 0: none */
+		uint64_t gpa;
+		uint32_t lin, mode;
+	} vary; /* instructions of the unit about to be translated here that are to load their immediates */
 };
 
 static inline void loaded_forget(struct tc *tc)
@@ -315,6 +322,11 @@ static inline void loaded_forget(struct tc *tc)
 }
 static inline uint8_t *tc_rx(const struct tc *tc, uint32_t off) { return tc->rx + off; }
 static inline struct ccf *ccf_of(struct tc *tc, ccf_id id) { return &tc->ccf[id]; }
+/* What a CCF was made from; kept of those that check themselves and lie in one page. */
+static inline const uint8_t *ccf_source(const struct tc *tc, const struct ccf *c)
+{
+	return tc_rx(tc, c->map + c->insns * (uint32_t)sizeof(struct ccf_insn) + c->fields * (uint32_t)sizeof(uint16_t));
+}
 
 /* ---- enter.S ---- */
 /* Runs translated code at x->target until it leaves; x->reason says why. */
@@ -440,6 +452,10 @@ ccf_id translate(struct tc *, uint32_t lin, uint32_t mode, uint64_t gpa);
 /* Is this CCF what translating its instructions at its address gives? False with a description in err. */
 bool translate_same(struct tc *, ccf_id, char *err, size_t errlen);
 
+/* ---- vary.c ---- */
+/* A self-checking CCF is not what its source is any more: how is its address to be translated next time? */
+void vary_learn(struct tc *, const struct ccf *);
+
 /* ---- fault.c ---- */
 bool fault_thread_init(struct tc *, char *err, size_t errlen);
 void fault_thread_fini(struct tc *);
@@ -459,8 +475,13 @@ void interpret_here(struct tc *);
 /* ---- verify.c ---- */
 /* Independent check of emitted code; false with a description in err. */
 bool verify_code(const uint8_t *code, size_t len, uint32_t mode, char *err, size_t errlen);
-/* The same for code that counts its entries: in the counter of this CCF, once, and in no other; 0: it must not count. */
-bool verify_counted(const uint8_t *code, size_t len, uint32_t mode, ccf_id counter, char *err, size_t errlen);
+/* The same for code with more rights. */
+struct verify_rights {
+	ccf_id counter;     /* it counts its entries in the counter of this CCF, once, and in no other; 0: it must not count */
+	const void *source; /* it reads these bytes of the guest's (vary.c) */
+	size_t source_len;
+};
+bool verify_with(const uint8_t *code, size_t len, uint32_t mode, const struct verify_rights *, char *err, size_t errlen);
 
 /* ---- lockstep.c ---- */
 struct lockstep *lockstep_create(struct tc *);

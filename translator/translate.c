@@ -165,6 +165,7 @@ static bool plan(struct tu *u)
 		if (!ok)
 			return false;
 		restrict_action(u, t);
+		t->varies = (u->vary >> u->n & 1) && vary_possible(t);
 		if (u->n && u->tc->config.lockstep && starts_unit(t))
 			break;
 		u->side_effect |= side_effect(t);
@@ -193,6 +194,8 @@ static void emit_insn(struct tu *u, const struct tinsn *t)
 	u->looked = 0;
 	if (t->action == ACT_STI && u->done == u->n - 1)
 		fn = NULL; /* its shadow reaches into the next unit: leave with the shadow set */
+	if (t->varies)
+		fn = xl_varying;
 	if (fn && t->form != FORM_CALLOUT && fn(u, t))
 		return;
 	u->e.len = start;
@@ -247,7 +250,9 @@ static void emit_unit(struct tu *u)
 {
 	xl_prologue(u);
 	counts_emit(u);
-	if (u->selfcheck)
+	if (u->vary)
+		xl_vary_check(u);
+	else if (u->selfcheck)
 		emit_selfcheck(u);
 	count_begin(u, 0);
 	for (u->done = 0; u->done < u->n; u->done++) {
@@ -261,6 +266,7 @@ static void emit_unit(struct tu *u)
 		}
 		u->map[u->done].host = (uint16_t)(u->e.len - start);
 		u->map[u->done].guest = u->insn[u->done].z.length;
+		u->map[u->done].flags = u->insn[u->done].varies ? INSN_VARIES : 0;
 	}
 	count_end(u, u->n - u->count_from);
 	if (!u->ended)
@@ -287,7 +293,8 @@ static void fill_record(struct tu *u, struct ccf *c, uint32_t off)
 	c->guest_len = (uint16_t)(u->end - u->lin);
 	c->insns = (uint8_t)u->n;
 	c->flags = (uint8_t)((u->gpa2 != ~0ull ? CCF_CROSSING : 0) | (u->selfcheck ? CCF_SELFCHECK : 0) |
-			     (u->side_effect ? CCF_SIDE_EFFECT : 0) | (u->fixed ? CCF_FIXED : 0));
+			     (u->side_effect ? CCF_SIDE_EFFECT : 0) | (u->fixed ? CCF_FIXED : 0) |
+			     (u->vary ? CCF_VARIES : 0));
 	c->fields = (uint8_t)u->fields;
 	c->hash = code_hash(src, c->guest_len);
 	memcpy(c->exit, u->exit, sizeof(c->exit));
@@ -316,10 +323,10 @@ static void tell_refusal(const struct tu *u, const char *err)
 /* What fails is never run: a debug build stops, any other has the instruction interpreted. */
 static bool verify_unit(struct tu *u)
 {
+	const struct verify_rights rights = {u->counting ? u->id : 0, u->vary ? u->source : NULL, u->end - u->lin};
 	char err[512];
 
-	if (!u->tc->config.verify ||
-	    verify_counted(u->code, u->e.len, u->mode, u->counting ? u->id : 0, err, sizeof(err)))
+	if (!u->tc->config.verify || verify_with(u->code, u->e.len, u->mode, &rights, err, sizeof(err)))
 		return true;
 	fprintf(stderr, "ringfence: translation at %#x failed verification: %s\n", u->lin, err);
 	tell_refusal(u, err);
@@ -333,13 +340,17 @@ static ccf_id publish(struct tu *u)
 {
 	struct tc *tc = u->tc;
 	size_t map_bytes = u->n * sizeof(u->map[0]), field_bytes = u->fields * sizeof(u->field[0]);
-	uint32_t off = cache_reserve(tc, u->e.len + 3 + map_bytes + field_bytes);
+	size_t source_bytes = u->selfcheck && u->gpa2 == ~0ull ? u->end - u->lin : 0;
+	uint32_t off = cache_reserve(tc, u->e.len + 3 + map_bytes + field_bytes + source_bytes);
 	struct ccf *c = ccf_of(tc, u->id);
 
 	fill_record(u, c, off);
 	cache_write(tc, u->id, off, u->code, u->e.len);
 	cache_write(tc, u->id, c->map, u->map, map_bytes);
 	cache_write(tc, u->id, c->map + (uint32_t)map_bytes, u->field, field_bytes);
+	if (source_bytes)
+		cache_write(tc, u->id, c->map + (uint32_t)(map_bytes + field_bytes), physmap_host(tc->pm, gpa(u->gpa), source_bytes),
+			    source_bytes);
 	ccf_insert(tc, u->id);
 	symbols_add(tc, u->id);
 	if (log_on(LOG_IN_ASM | LOG_OP | LOG_OUT_ASM))
@@ -372,6 +383,7 @@ static struct tu *unit_for(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t 
 	u->fixed = lin >> PAGE_SHIFT == 0xfffff;
 	u->hinted = hint_on_page(tc, lin >> PAGE_SHIFT);
 	u->selfcheck = smc_page_selfchecks(tc, gpa_);
+	u->vary = 0;
 	memset(u->exit, 0, sizeof(u->exit));
 	return u;
 }
@@ -383,13 +395,40 @@ static void emit_all(struct tu *u, ccf_id id)
 	emit_unit(u);
 }
 
+/* What vary_learn has found out is meant for the first translation after it. */
+static void want_varying(struct tu *u)
+{
+	enum { FEW = 16 }; /* their bytes are compared a few at a time, and the code must not be cut when it is full */
+	struct tc *tc = u->tc;
+
+	if (u->selfcheck && tc->vary.lin == u->lin && tc->vary.mode == u->mode && tc->vary.gpa == u->gpa)
+		u->vary = tc->vary.insns & ((1u << FEW) - 1);
+	tc->vary.insns = 0;
+	if (!u->vary)
+		return;
+	u->limit = FEW;
+	u->fixed = true;
+	u->source = physmap_host(tc->pm, gpa(u->gpa), 1);
+}
+
+static void settle_varying(struct tu *u)
+{
+	uint64_t wanted = u->vary;
+
+	u->vary = 0;
+	for (unsigned i = 0; wanted && i < u->n; i++)
+		u->vary |= (uint64_t)u->insn[i].varies << i;
+}
+
 ccf_id translate(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa_)
 {
 	uint64_t start = __rdtsc();
 	struct tu *u = unit_for(tc, lin, mode, gpa_);
 
+	want_varying(u);
 	if (!plan(u))
 		return 0;
+	settle_varying(u);
 	u->selfcheck |= u->gpa2 != ~0ull && smc_page_selfchecks(tc, u->gpa2);
 	emit_all(u, ccf_alloc(tc));
 	if (!verify_unit(u)) {

@@ -27,6 +27,8 @@ struct tu {
 	bool ended;           /* the last instruction leaves the unit by itself */
 	bool side_effect;
 	bool selfcheck;
+	uint64_t vary;        /* instructions that load their immediates (vary.c) */
+	const void *source;   /* then: where the host has the unit's bytes */
 	bool hinted;          /* there may be forms learnt for its instructions */
 	uint32_t end;         /* EIP after the last instruction */
 	uint16_t entry;       /* offset of the direct entry */
@@ -82,6 +84,10 @@ size_t xl_interpret(struct tu *, const struct tinsn *);
 bool xl_lean(struct tu *, const struct tinsn *, uint32_t word);
 /* It comes back to the place that emit_patch32(result) is given. */
 size_t xl_lean_call(struct tu *, const struct tinsn *, uint32_t word);
+/* Immediates as data (vary.c): can the instruction do that, how it does, and the unit's comparison of its other bytes. */
+bool vary_possible(const struct tinsn *);
+xl_fn xl_varying;
+void xl_vary_check(struct tu *);
 /* Leave for the dispatcher at `eip`. */
 void xl_leave_tc(struct tu *, uint32_t eip);
 

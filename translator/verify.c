@@ -36,7 +36,7 @@ struct verifier {
 	unsigned look_size;
 	uint32_t word;     /* in R11 */
 	bool word_set;
-	ccf_id counter;    /* the one that must be counted in; 0: none may be */
+	struct verify_rights rights;
 	bool counted;
 
 	uint8_t start[CCF_MAX_BYTES];
@@ -81,6 +81,8 @@ static const struct {
 	[K_JUMP_LEAVE] = {BIT(K_IMM_R8), 0},
 	[K_JUMP_MISS] = {BIT(K_RESTORE_RCX), 0},
 	[K_RDTSC] = {0, BIT(K_TSC_HIGH)},
+	[K_SOURCE] = {0, BIT(K_SOURCE_READ)},
+	[K_SOURCE_READ] = {BIT(K_SOURCE), 0},
 	[K_BOTH_ZERO] = {BIT(K_SAVE_RCX), BIT(K_JRCXZ)},
 	[K_PAGE] = {BIT(K_EA), BIT(K_INDEX)},
 	[K_INDEX] = {BIT(K_PAGE), BIT(K_LAST_BYTE) | BIT(K_SAVE_RCX_LOOKUP)},
@@ -233,7 +235,7 @@ static const char *check_counting(struct verifier *v, const struct vinsn *i)
 {
 	switch (i->kind) {
 	case K_COUNTS:
-		if (!v->counter)
+		if (!v->rights.counter)
 			return "counts, which it should not";
 		if (v->counted)
 			return "counts twice";
@@ -241,10 +243,23 @@ static const char *check_counting(struct verifier *v, const struct vinsn *i)
 		return NULL;
 	case K_COUNT_LOAD:
 	case K_COUNT_STORE:
-		return i->counter == v->counter ? NULL : "somebody else's counter";
+		return i->counter == v->rights.counter ? NULL : "somebody else's counter";
 	default:
 		return NULL;
 	}
+}
+
+/* Of the guest's memory at host addresses, a unit may read what it was made from. */
+static const char *check_source(const struct verifier *v, const struct vinsn *i)
+{
+	const struct verify_rights *r = &v->rights;
+
+	if (i->kind == K_SOURCE && (!r->source || (uint64_t)i->source != (uintptr_t)r->source))
+		return "address that is not its source's";
+	if (i->kind == K_SOURCE_READ &&
+	    (i->source < 0 || !i->size || (uint64_t)i->source + i->size > r->source_len))
+		return "reads beside its source";
+	return NULL;
 }
 
 /* While R9 holds the guest's ECX nothing may fault, branch elsewhere, or touch R9. */
@@ -364,6 +379,8 @@ static const char *check_one(struct verifier *v)
 	if (!wrong)
 		wrong = check_counting(v, &i);
 	if (!wrong)
+		wrong = check_source(v, &i);
+	if (!wrong)
 		wrong = check_borrowed_rcx(v, &i);
 	if (!wrong)
 		wrong = record_branch(v, &i);
@@ -378,7 +395,7 @@ static const char *check_end(const struct verifier *v)
 		return "runs off its end";
 	if (v->rcx_zero >= 0 || v->rcx_saved || v->rebased)
 		return "ends within a sequence";
-	if (v->counter && !v->counted)
+	if (v->rights.counter && !v->counted)
 		return "does not count";
 	return NULL;
 }
@@ -415,10 +432,12 @@ static bool refuse(const struct verifier *v, bool decoded, char *err, size_t err
 
 bool verify_code(const uint8_t *code, size_t len, uint32_t mode, char *err, size_t errlen)
 {
-	return verify_counted(code, len, mode, 0, err, errlen);
+	static const struct verify_rights none = {0};
+
+	return verify_with(code, len, mode, &none, err, errlen);
 }
 
-bool verify_counted(const uint8_t *code, size_t len, uint32_t mode, ccf_id counter, char *err, size_t errlen)
+bool verify_with(const uint8_t *code, size_t len, uint32_t mode, const struct verify_rights *rights, char *err, size_t errlen)
 {
 	static struct verifier v;
 	const uint8_t *p = code;
@@ -428,7 +447,7 @@ bool verify_counted(const uint8_t *code, size_t len, uint32_t mode, ccf_id count
 
 	memset(&v, 0, sizeof(v));
 	v = (struct verifier){.code = code, .len = len, .mode = mode, .rcx_zero = -1,
-				.counter = counter};
+				.rights = *rights};
 	handle = decoder(&v.in);
 	if (!v.in || len == 0 || len > CCF_MAX_BYTES) {
 		snprintf(err, errlen, v.in ? "code of %zu bytes" : "no decoder (%zu)", len);

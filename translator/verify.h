@@ -13,6 +13,7 @@
  *   K_EA to K_HOST_ACCESS                                               look-up form (xl_lookup.c)
  *   mov r11d,word | callout                                             a system instruction by the lean path
  *   mov r11d,imm | lea r9,[rip+d] | mov r10d,imm | jmp [refill]         a look-up that missed
+ *   mov r8,source | load from [r8+n]                                    the unit's own source (vary.c)
  *   mov r8,[counts] | mov r9,[r8+n] | lea r9,[r9+1] | mov [r8+n],r9      counting (counts.c)
  */
 #ifndef RINGFENCE_TRANSLATOR_VERIFY_H
@@ -65,6 +66,8 @@ enum kind {
 	K_JUMP_REFILL,
 	K_RDTSC,
 	K_TSC_HIGH, /* mov r8d, edx */
+	K_SOURCE,   /* mov r8, imm64 */
+	K_SOURCE_READ,
 	/* look-up form, in this order */
 	K_EA,        /* lea r8d, [...] */
 	K_PAGE,      /* shrx r11d, r8d, r12d */
@@ -97,9 +100,10 @@ struct vinsn {
 	bool writes_r9;
 	uint8_t string;    /* K_STRING: USES_* */
 	bool writes;       /* K_HOST_ACCESS: memory; K_TAG, K_DELTA: of pages to write */
-	unsigned size;     /* K_HOST_ACCESS: bytes; K_LAST_BYTE: n + 1 */
+	unsigned size;     /* K_HOST_ACCESS, K_SOURCE_READ: bytes; K_LAST_BYTE: n + 1 */
 	int64_t target;    /* direct branches and K_NEXT_R9: offset in the code */
 	uint32_t imm;      /* K_IMM_R11 */
+	int64_t source;    /* K_SOURCE: the address; K_SOURCE_READ: the displacement */
 	int64_t counter;   /* K_COUNT_LOAD, K_COUNT_STORE: whose; -1: nobody's */
 };
 

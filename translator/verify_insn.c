@@ -133,9 +133,23 @@ static bool is_tlb(const x86_op_mem *m, int scale, int64_t field, struct vinsn *
 	return at == 0 || at == (int64_t)scale * SOFTTLB_SIZE;
 }
 
+/* A load from [r8 + n]: of a unit's source, where R8 has been set to it. */
+static bool is_source_read(const cs_insn *in, struct vinsn *v)
+{
+	const x86_op_mem *m = mem_operand(in, 1);
+
+	if (!m || !plain_base(m, X86_REG_R8, m->disp))
+		return false;
+	v->source = m->disp;
+	v->size = operand(in, 1)->size;
+	return true;
+}
+
 /* Loads and stores of fields with a special meaning. */
 static enum kind kind_of_field(const cs_insn *in, struct vinsn *v)
 {
+	if (in->id == X86_INS_MOVZX && is_source_read(in, v))
+		return K_SOURCE_READ;
 	if (in->id != X86_INS_MOV)
 		return K_PLAIN;
 	if (is_reg(in, 0, X86_REG_RSP) && plain_base(mem_operand(in, 1), X86_REG_R14, TCX_HOST_RSP))
@@ -156,7 +170,7 @@ static enum kind kind_of_field(const cs_insn *in, struct vinsn *v)
 		return K_COUNT_STORE;
 	if (is_reg(in, 0, X86_REG_R8D) && is_reg(in, 1, X86_REG_EDX))
 		return K_TSC_HIGH;
-	return K_PLAIN;
+	return is_source_read(in, v) ? K_SOURCE_READ : K_PLAIN;
 }
 
 static const struct {
@@ -399,7 +413,8 @@ static const char *check_memory(const cs_insn *in, unsigned n, const struct vpre
 		return base_allowed(m->base, false) && base_allowed(m->index, false) ? NULL :
 									   "LEA shows a host address";
 	}
-	if (v->kind == K_TAG || v->kind == K_DELTA || v->kind == K_COUNT_LOAD || v->kind == K_COUNT_STORE)
+	if (v->kind == K_TAG || v->kind == K_DELTA || v->kind == K_COUNT_LOAD || v->kind == K_COUNT_STORE ||
+	    v->kind == K_SOURCE_READ)
 		return p->gs || p->addr32 ? "prefixes on monitor memory" : NULL;
 	if (is_host_access(in, n))
 		return check_host_access(in, n, p, v);
@@ -491,7 +506,7 @@ static const char *check_wide(const cs_insn *in, const struct vinsn *v)
 	unsigned reg = m ? 1 : 0;
 
 	if (may_have_guest64(v->kind) || v->kind == K_NEXT_R9 || v->kind == K_WINDOW ||
-	    v->kind == K_DELTA || v->kind == K_COUNT_STORE)
+	    v->kind == K_DELTA || v->kind == K_COUNT_STORE || v->kind == K_SOURCE)
 		return NULL;
 	if (in->id != X86_INS_MOV && in->id != X86_INS_LEA && in->id != X86_INS_BSWAP)
 		return "64-bit operation";
@@ -529,6 +544,9 @@ static enum kind kind_of(const cs_insn *in, struct vinsn *v)
 		return K_POP_R8;
 	case X86_INS_RDTSC:
 		return K_RDTSC;
+	case X86_INS_MOVABS:
+		v->source = operand(in, 1) && operand(in, 1)->type == X86_OP_IMM ? operand(in, 1)->imm : 0;
+		return is_reg(in, 0, X86_REG_R8) ? K_SOURCE : K_PLAIN;
 	case X86_INS_LEA:
 		return kind_of_lea(in, v);
 	default:

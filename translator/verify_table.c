@@ -27,7 +27,7 @@ static const uint16_t integer_ids[] = {
 	I(JMP), I(JA), I(JAE), I(JB), I(JBE), I(JE), I(JG), I(JGE), I(JL), I(JLE), I(JNE), I(JNO),
 	I(JNP), I(JNS), I(JO), I(JP), I(JS), I(LOOP), I(LOOPE), I(LOOPNE), I(JECXZ), I(JRCXZ),
 	/* only as part of a sequence */
-	I(PUSHFQ), I(POPFQ), I(PUSH), I(POP), I(RDTSC), I(MOVSB), I(MOVSW), I(MOVSD), I(STOSB), I(STOSW), I(STOSD),
+	I(PUSHFQ), I(POPFQ), I(PUSH), I(POP), I(RDTSC), I(MOVABS), I(MOVSB), I(MOVSW), I(MOVSD), I(STOSB), I(STOSW), I(STOSD),
 	I(LODSB), I(LODSW), I(LODSD), I(CMPSB), I(CMPSW), I(CMPSD), I(SCASB), I(SCASW), I(SCASD),
 };
 

@@ -228,6 +228,11 @@ const char *view_graph(struct tc *tc, uint32_t lin, const char *args, FILE *f)
 static bool verify_ccf(struct tc *tc, const struct ccf *c, char *err, size_t errlen)
 {
 	static uint8_t code[CCF_MAX_BYTES];
+	const struct verify_rights rights = {
+		.counter = c->counting ? (ccf_id)(c - tc->ccf) : 0,
+		.source = c->flags & CCF_VARIES ? physmap_host(tc->pm, gpa(c->gpa), c->guest_len) : NULL,
+		.source_len = c->guest_len,
+	};
 
 	if (c->host_len > sizeof(code))
 		return false;
@@ -239,7 +244,7 @@ static bool verify_ccf(struct tc *tc, const struct ccf *c, char *err, size_t err
 		if (x->patch && x->to)
 			memcpy(code + x->patch, &rel, sizeof(rel));
 	}
-	return verify_counted(code, c->host_len, c->mode, c->counting ? (ccf_id)(c - tc->ccf) : 0, err, errlen);
+	return verify_with(code, c->host_len, c->mode, &rights, err, errlen);
 }
 
 /* Do chained exits lead where the records say? */

@@ -25,12 +25,12 @@ static struct bench bench;
 /* ---- the verifier can be made to refuse ---- */
 
 static bool refuse;
-bool __real_verify_counted(const uint8_t *, size_t, uint32_t, ccf_id, char *, size_t);
-bool __wrap_verify_counted(const uint8_t *, size_t, uint32_t, ccf_id, char *, size_t);
-bool __wrap_verify_counted(const uint8_t *code, size_t len, uint32_t mode, ccf_id counter, char *err, size_t errlen)
+bool __real_verify_with(const uint8_t *, size_t, uint32_t, const struct verify_rights *, char *, size_t);
+bool __wrap_verify_with(const uint8_t *, size_t, uint32_t, const struct verify_rights *, char *, size_t);
+bool __wrap_verify_with(const uint8_t *code, size_t len, uint32_t mode, const struct verify_rights *rights, char *err, size_t errlen)
 {
 	if (!refuse)
-		return __real_verify_counted(code, len, mode, counter, err, errlen);
+		return __real_verify_with(code, len, mode, rights, err, errlen);
 	snprintf(err, errlen, "for a test");
 	return false;
 }

@@ -16,6 +16,13 @@ static const struct bench_options small = {.tc_size = 4 << 20};
 
 static unsigned checked, refused;
 
+static bool counted(const uint8_t *code, size_t len, uint32_t mode, ccf_id counter, char *err, size_t errlen)
+{
+	const struct verify_rights rights = {.counter = counter};
+
+	return verify_with(code, len, mode, &rights, err, errlen);
+}
+
 static void check_translation(struct bench *b, const uint8_t *guest, unsigned len)
 {
 	unsigned host_len;
@@ -25,7 +32,7 @@ static void check_translation(struct bench *b, const uint8_t *guest, unsigned le
 	ccf_id counter = host && counts_on(b->tc) ? cache_owner(b->tc, (uintptr_t)host) : 0;
 
 	checked++;
-	if (!host || verify_counted(host, host_len, b->tc->mode, counter, err, sizeof(err)))
+	if (!host || counted(host, host_len, b->tc->mode, counter, err, sizeof(err)))
 		return;
 	if (refused++ >= 20)
 		return;
@@ -187,7 +194,7 @@ static const struct {
 	{"R12 written", CODE(0x45, 0x31, 0xe4), "operand"},
 	{"XCHG with R15", CODE(0x49, 0x87, 0xc7), "operand"},
 	{"64-bit ADD", CODE(0x48, 0x01, 0xc8), "64-bit operation"},
-	{"64-bit immediate", CODE(0x48, 0xb8, 1, 2, 3, 4, 5, 6, 7, 8), "not on the list"},
+	{"64-bit immediate", CODE(0x48, 0xb8, 1, 2, 3, 4, 5, 6, 7, 8), "64-bit operation"},
 	{"sign extension to 64", CODE(0x48, 0x63, 0xc8), "not on the list"},
 	{"64-bit LEA to a guest register", CODE(0x48, 0x8d, 0x04, 0x08), "64-bit operation"},
 	{"RSP written", CODE(0x48, 0x89, 0xc4), "64-bit operation"},
@@ -382,17 +389,70 @@ static void test_counting(void **state)
 	unsigned wrong = 0;
 	char err[512];
 
-	assert_true(verify_counted(good, sizeof(good), 0, COUNTER, err, sizeof(err)));
-	assert_true(verify_counted(later, sizeof(later), 0, COUNTER, err, sizeof(err)));
-	assert_false(verify_counted(good, sizeof(good), 0, COUNTER + 1, err, sizeof(err)));
+	assert_true(counted(good, sizeof(good), 0, COUNTER, err, sizeof(err)));
+	assert_true(counted(later, sizeof(later), 0, COUNTER, err, sizeof(err)));
+	assert_false(counted(good, sizeof(good), 0, COUNTER + 1, err, sizeof(err)));
 	assert_false(verify_code(good, sizeof(good), 0, err, sizeof(err)));
 	assert_non_null(strstr(err, "should not"));
 	for (size_t i = 0; i < ARRAY_LEN(bad_counting); i++) {
-		bool ok = verify_counted(bad_counting[i].code, bad_counting[i].len, 0, COUNTER, err, sizeof(err));
+		bool ok = counted(bad_counting[i].code, bad_counting[i].len, 0, COUNTER, err, sizeof(err));
 
 		if (!ok && strstr(err, bad_counting[i].rule))
 			continue;
 		print_error("%s: %s\n", bad_counting[i].what, ok ? "accepted" : err);
+		wrong++;
+	}
+	assert_int_equal(wrong, 0);
+}
+
+/* ------------------------------------ the unit's source ------------------------------------ */
+
+/* mov r8, source; 16 bytes are there */
+#define SOURCE 0x49, 0xb8, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11
+static const struct verify_rights reads_source = {.source = (const void *)0x1122334455667788, .source_len = 16};
+
+static const struct {
+	const char *what;
+	uint8_t code[64];
+	unsigned len;
+	const char *rule; /* null: fine */
+} source_cases[] = {
+	{"first four bytes", CODE(SOURCE, 0x45, 0x8b, 0x18), NULL},
+	{"last four bytes", CODE(SOURCE, 0x45, 0x8b, 0x58, 12), NULL},
+	{"last byte", CODE(SOURCE, 0x45, 0x0f, 0xb6, 0x50, 15), NULL},
+	{"into a guest register", CODE(SOURCE, 0x41, 0x8b, 0x40, 4), NULL},
+	{"beyond the end", CODE(SOURCE, 0x45, 0x8b, 0x58, 13), "beside its source"},
+	{"byte beyond the end", CODE(SOURCE, 0x45, 0x0f, 0xb6, 0x50, 16), "beside its source"},
+	{"before it", CODE(SOURCE, 0x45, 0x8b, 0x58, 0xff), "beside its source"},
+	{"far beyond", CODE(SOURCE, 0x45, 0x8b, 0x98, 0, 0, 0, 0x40), "beside its source"},
+	{"eight bytes over the end", CODE(SOURCE, 0x4d, 0x8b, 0x58, 12), "beside its source"},
+	{"another address", CODE(0x49, 0xb8, 0x89, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, 0x45, 0x8b, 0x18), "not its source's"},
+	{"in another register", CODE(0x49, 0xba, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, 0x45, 0x8b, 0x1a), "64-bit"},
+	{"in a guest register", CODE(0x48, 0xb8, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11), "64-bit"},
+	{"stored to", CODE(SOURCE, 0x45, 0x89, 0x18), "no GS prefix"},
+	{"arithmetic on it", CODE(SOURCE, 0x45, 0x03, 0x18), "no GS prefix"},
+	{"with an index", CODE(SOURCE, 0x47, 0x8b, 0x1c, 0x18), "no GS prefix"},
+	{"two reads", CODE(SOURCE, 0x45, 0x8b, 0x18, 0x45, 0x8b, 0x50, 4), "outside of its sequence"},
+	{"without the address", CODE(0x45, 0x8b, 0x18), "outside of its sequence"},
+	{"the address shown", CODE(SOURCE, 0x44, 0x89, 0xc0), "broken off"},
+	{"something between", CODE(SOURCE, 0x90, 0x45, 0x8b, 0x18), "broken off"},
+	{"entered in the middle", CODE(0xeb, 10, SOURCE, 0x45, 0x8b, 0x18), "inside a sequence"},
+};
+
+static void test_source(void **state)
+{
+	static const uint8_t good[] = {SOURCE, 0x45, 0x8b, 0x18, END};
+	unsigned wrong = 0;
+	char err[512];
+
+	assert_false(verify_code(good, sizeof(good), 0, err, sizeof(err)));
+	for (size_t i = 0; i < ARRAY_LEN(source_cases); i++) {
+		const char *rule = source_cases[i].rule;
+		bool ok = verify_with(source_cases[i].code, source_cases[i].len, 0, &reads_source, err, sizeof(err));
+
+		if (rule ? !ok && strstr(err, rule) : ok)
+			continue;
+		print_error("%s: %s\n", source_cases[i].what, ok ? "accepted" : err);
 		wrong++;
 	}
 	assert_int_equal(wrong, 0);
@@ -453,6 +513,7 @@ int main(void)
 		cmocka_unit_test(test_mode_rights),
 		cmocka_unit_test(test_mutations),
 		cmocka_unit_test(test_counting),
+		cmocka_unit_test(test_source),
 		cmocka_unit_test(test_accepts_counting),
 		cmocka_unit_test(test_accepts_user_mode),
 		cmocka_unit_test(test_accepts_prefix_soup),
