@@ -159,7 +159,7 @@ enum {
 struct slot {
 	uint64_t pde;	 /* directory entry the slot was filled from */
 	uint8_t *snap;	 /* page-table snapshot; null for large pages and without paging */
-	uint16_t lo, hi; /* first and last snapshot entry in use */
+	uint64_t lines;  /* of 64 bytes of the page table, that hold entries in use: a bit each */
 	uint16_t live;	 /* pages with a shadow word */
 	bool global;	 /* every live page had G set when it was filled */
 };

@@ -190,15 +190,19 @@ uint64_t physmap_file_offset(const struct physmap *pm, gpa_t a)
 
 void *physmap_host(const struct physmap *pm, gpa_t a, uint64_t len)
 {
-	uint64_t offset = physmap_file_offset(pm, a);
+	const struct phys_range *r = physmap_range(pm, a.v);
 	gpa_t last = gpa(a.v + len - 1);
+	uint64_t offset;
 
-	if (offset == ~0ull)
+	if (!r)
 		return NULL;
-	if (len && (last.v < a.v || physmap_file_offset(pm, last) != offset + len - 1))
+	offset = r->file + (a.v - r->start);
+	if (len <= r->end - a.v)
+		return pm->host + offset;
+	if (last.v < a.v || physmap_file_offset(pm, last) != offset + len - 1)
 		return NULL;
 	/* ROM and the RAM above it are contiguous; across the VGA hole nothing is */
-	if (len && a.v < VGA_START && last.v >= ROM_START)
+	if (a.v < VGA_START && last.v >= ROM_START)
 		return NULL;
 	return pm->host + offset;
 }

@@ -152,12 +152,20 @@ void snapshot_sync(struct mmu *m, struct window *w, uint32_t page, const struct 
 	drop_end(&d);
 }
 
-static void take_snapshot(struct mmu *m, struct slot *s, unsigned index)
+/* Entries in 64 bytes of a page table: what is compared at once. */
+enum { LINE_BYTES = 64 };
+
+static unsigned per_line(const struct mmu *m)
+{
+	return m->mode.pae ? LINE_BYTES / 8 : LINE_BYTES / 4;
+}
+
+static void take_snapshot(struct mmu *m, struct slot *s)
 {
 	const uint8_t *table = snapshot_table(m, s->pde);
 
 	s->snap = m->snap_free[--m->snap_free_n];
-	s->lo = s->hi = (uint16_t)index;
+	s->lines = 0;
 	if (table)
 		memcpy(s->snap, table, PAGE_SIZE);
 	else
@@ -174,11 +182,8 @@ void snapshot_note(struct mmu *m, struct window *w, uint32_t page, uint64_t pde,
 	if (!m->mode.on || snapshot_level(m, pde) == LEVEL_LARGE)
 		return;
 	if (!s->snap)
-		take_snapshot(m, s, index);
-	if (index < s->lo)
-		s->lo = (uint16_t)index;
-	if (index > s->hi)
-		s->hi = (uint16_t)index;
+		take_snapshot(m, s);
+	s->lines |= 1ull << index / per_line(m);
 	put_entry(m, s->snap, index, leaf);
 }
 
@@ -192,6 +197,19 @@ static enum fate fate_of(const struct window *w, uint32_t page, uint64_t old, ui
 	if (!w->shadow[page] || !snapshot_changed(old, now, LEVEL_PTE))
 		return PAGE_STAYS;
 	return only_write_lost(old, now) ? PAGE_LOSES_WRITE : PAGE_GOES;
+}
+
+/* By words: nothing here may use vector registers or a library. */
+static bool same_line(const uint8_t *a, const uint8_t *b, unsigned line)
+{
+	uint64_t differing = 0, x, y;
+
+	for (unsigned at = line * LINE_BYTES; at < (line + 1) * LINE_BYTES; at += 8) {
+		memcpy(&x, a + at, 8);
+		memcpy(&y, b + at, 8);
+		differing |= x ^ y;
+	}
+	return !differing;
 }
 
 static void compare_entry(struct drop *d, struct slot *s, uint32_t page, uint64_t now)
@@ -218,19 +236,22 @@ static void compare_table(struct drop *d, unsigned slot)
 	struct window *w = d->w;
 	struct slot *s = &w->slots[slot];
 	const uint8_t *table = snapshot_table(d->m, s->pde);
-	unsigned size = d->m->mode.pae ? 8 : 4;
-	unsigned lo = s->lo, hi = s->hi;
+	unsigned n = per_line(d->m);
 
 	if (!table) {
 		drop_slot(d, slot);
 		return;
 	}
 	d->m->stats.compares++;
-	if (memcmp(s->snap + lo * size, table + lo * size, (hi - lo + 1) * size) == 0)
-		return;
-	for (unsigned i = lo; i <= hi && s->snap; i++)
-		compare_entry(d, s, ((uint32_t)slot << w->slot_shift) + i,
-			      snapshot_entry(d->m, table, i));
+	for (uint64_t left = s->lines; left && s->snap; left &= left - 1) {
+		unsigned line = (unsigned)__builtin_ctzll(left);
+
+		if (same_line(s->snap, table, line))
+			continue;
+		for (unsigned i = line * n; i < (line + 1) * n && s->snap; i++)
+			compare_entry(d, s, ((uint32_t)slot << w->slot_shift) + i,
+				      snapshot_entry(d->m, table, i));
+	}
 }
 
 /* Returns false when the whole slot went. */
@@ -295,28 +316,6 @@ void snapshot_compare_page(struct mmu *m, struct window *w, uint32_t page)
 
 /* ---- comparing on the lean path: renew what may be renewed, and say whether anything has to go ---- */
 
-static uint64_t differing(const uint8_t *a, const uint8_t *b, unsigned word)
-{
-	uint64_t x, y;
-
-	memcpy(&x, a + word * 8, 8);
-	memcpy(&y, b + word * 8, 8);
-	return x ^ y;
-}
-
-static bool same_words(const uint8_t *a, const uint8_t *b, unsigned n)
-{
-	unsigned i = 0;
-
-	for (; i + 4 <= n; i += 4)
-		if (differing(a, b, i) | differing(a, b, i + 1) | differing(a, b, i + 2) | differing(a, b, i + 3))
-			return false;
-	for (; i < n; i++)
-		if (differing(a, b, i))
-			return false;
-	return true;
-}
-
 static bool entry_stays(struct mmu *m, struct window *w, uint32_t page, const uint8_t *table)
 {
 	struct slot *s = window_slot(w, page);
@@ -341,22 +340,25 @@ static bool pde_stays(struct mmu *m, struct slot *s, unsigned slot)
 	return true;
 }
 
-/* Entries lo to hi, widened to whole words of eight bytes; all of these are renewed, or they would be found different each time. */
+/* All entries of a line are renewed, or those not in use would be found different each time. */
 static bool table_stays(struct mmu *m, struct window *w, unsigned slot)
 {
-	struct slot *s = &w->slots[slot];
+	const struct slot *s = &w->slots[slot];
 	const uint8_t *table = snapshot_table(m, s->pde);
-	unsigned per_word = m->mode.pae ? 1 : 2;
-	unsigned first = s->lo / per_word, n = s->hi / per_word - first + 1;
+	unsigned n = per_line(m);
 
 	if (!table)
 		return false;
 	m->stats.compares++;
-	if (same_words(s->snap + first * 8, table + first * 8, n))
-		return true;
-	for (unsigned i = first * per_word; i < (first + n) * per_word; i++)
-		if (!entry_stays(m, w, ((uint32_t)slot << w->slot_shift) + i, table))
-			return false;
+	for (uint64_t left = s->lines; left; left &= left - 1) {
+		unsigned line = (unsigned)__builtin_ctzll(left);
+
+		if (same_line(s->snap, table, line))
+			continue;
+		for (unsigned i = line * n; i < (line + 1) * n; i++)
+			if (!entry_stays(m, w, ((uint32_t)slot << w->slot_shift) + i, table))
+				return false;
+	}
 	return true;
 }
 

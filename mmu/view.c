@@ -177,7 +177,7 @@ void mmu_print_windows(const struct mmu *m, FILE *f)
 void mmu_print_snapshots(const struct mmu *m, FILE *f)
 {
 	fprintf(f, "%u snapshots of page-table pages, %u free\n", m->snap_total, m->snap_free_n);
-	fputs("space  linear              directory entry   entries used  pages  kind\n", f);
+	fputs("space  linear              directory entry     compared    pages  kind\n", f);
 	for (unsigned i = 0; i < m->spaces; i++) {
 		const struct window *w = &m->win[i];
 		unsigned slots = WINDOW_PAGES >> w->slot_shift;
@@ -192,7 +192,7 @@ void mmu_print_snapshots(const struct mmu *m, FILE *f)
 			fprintf(f, "%5u  %08llx-%08llx  %016llx  ", i, (unsigned long long)first,
 				(unsigned long long)last, (unsigned long long)slot->pde);
 			if (slot->snap)
-				fprintf(f, "%4u to %4u  ", slot->lo, slot->hi);
+				fprintf(f, "%4u lines    ", (unsigned)__builtin_popcountll(slot->lines));
 			else
 				fprintf(f, "%12s  ", "-");
 			fprintf(f, "%5u  %s%s\n", slot->live,
