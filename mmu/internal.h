@@ -161,7 +161,6 @@ struct slot {
 	uint8_t *snap;	 /* page-table snapshot; null for large pages and without paging */
 	uint64_t lines;  /* of 64 bytes of the page table, that hold entries in use: a bit each */
 	uint16_t live;	 /* pages with a shadow word */
-	bool global;	 /* every live page had G set when it was filled */
 };
 
 struct window {
@@ -171,6 +170,7 @@ struct window {
 	uint32_t *parked; /* frame << 8 | SH_PARKED, or 0; meaningless where SH_R is set */
 	struct slot *slots;
 	uint64_t used[MAX_SLOTS / 64]; /* slots with live != 0 */
+	uint64_t global[MAX_SLOTS / 64]; /* of these: every live page had G set when it was filled */
 	uint32_t vmas;		       /* host mappings this window is made of */
 	uint32_t nowp, tracked;	       /* pages with SH_NOWP, SH_CODE */
 	uint32_t parked_n;	       /* pages parked */
@@ -245,6 +245,11 @@ struct mmu {
 	struct tlbs *tlbs; /* softtlb.c */
 	struct fetch_entry fetch[2][FETCH_ENTRIES];
 };
+
+static inline bool slot_is_global(const struct window *w, unsigned slot)
+{
+	return w->global[slot / 64] >> slot % 64 & 1;
+}
 
 static inline struct slot *window_slot(struct window *w, uint32_t page)
 {

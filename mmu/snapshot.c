@@ -172,12 +172,22 @@ static void take_snapshot(struct mmu *m, struct slot *s)
 		memset(s->snap, 0xff, PAGE_SIZE); /* as walks read it */
 }
 
+static void note_global(struct window *w, unsigned slot, bool global)
+{
+	uint64_t bit = 1ull << slot % 64;
+
+	if (!global)
+		w->global[slot / 64] &= ~bit;
+	else if (!w->slots[slot].live)
+		w->global[slot / 64] |= bit;
+}
+
 void snapshot_note(struct mmu *m, struct window *w, uint32_t page, uint64_t pde, uint64_t leaf)
 {
 	struct slot *s = window_slot(w, page);
 	unsigned index = snapshot_index(w, page);
 
-	s->global = (leaf & PTE_G) && (s->global || !s->live);
+	note_global(w, page >> w->slot_shift, leaf & PTE_G);
 	s->pde = pde;
 	if (!m->mode.on || snapshot_level(m, pde) == LEVEL_LARGE)
 		return;
@@ -269,24 +279,27 @@ static bool compare_pde(struct drop *d, unsigned slot)
 }
 
 /*
- * Global pages outlive a CR3 load (SDM: "Global Pages"): unless `global`, page tables
- * that gave only global pages are not looked at.
+ * Global pages outlive a CR3 load (SDM: "Global Pages"): unless `global`, slots that hold only such are not looked at. A kernel's half
+ * has more slots than all the rest.
  */
+static uint64_t slots_to_compare(const struct mmu *m, const struct window *w, unsigned word, bool global)
+{
+	return w->used[word] & (!global && (m->cpu->cr4 & CR4_PGE) ? ~w->global[word] : ~0ull);
+}
+
 void snapshot_compare_window(struct mmu *m, struct window *w, bool global)
 {
-	bool keep_global = !global && (m->cpu->cr4 & CR4_PGE);
 	struct drop d;
 
 	if (!m->mode.on)
 		return;
 	drop_begin(&d, m, w);
 	for (unsigned i = 0; i < ARRAY_LEN(w->used); i++) {
-		for (uint64_t left = w->used[i]; left; left &= left - 1) {
+		for (uint64_t left = slots_to_compare(m, w, i, global); left; left &= left - 1) {
 			unsigned slot = i * 64 + (unsigned)__builtin_ctzll(left);
 			struct slot *s = &w->slots[slot];
 
-			if (s->live && compare_pde(&d, slot) && s->snap &&
-			    !(s->global && keep_global))
+			if (s->live && compare_pde(&d, slot) && s->snap)
 				compare_table(&d, slot);
 		}
 	}
@@ -364,17 +377,14 @@ static bool table_stays(struct mmu *m, struct window *w, unsigned slot)
 
 bool snapshot_window_stays(struct mmu *m, struct window *w, bool global)
 {
-	bool keep_global = !global && (m->cpu->cr4 & CR4_PGE);
-
 	for (unsigned i = 0; i < ARRAY_LEN(w->used); i++) {
-		for (uint64_t left = w->used[i]; left; left &= left - 1) {
+		for (uint64_t left = slots_to_compare(m, w, i, global); left; left &= left - 1) {
 			unsigned slot = i * 64 + (unsigned)__builtin_ctzll(left);
 			struct slot *s = &w->slots[slot];
 
 			if (!s->live)
 				continue;
-			if (!pde_stays(m, s, slot) ||
-			    (s->snap && !(s->global && keep_global) && !table_stays(m, w, slot)))
+			if (!pde_stays(m, s, slot) || (s->snap && !table_stays(m, w, slot)))
 				return false;
 		}
 	}

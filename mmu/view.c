@@ -196,7 +196,7 @@ void mmu_print_snapshots(const struct mmu *m, FILE *f)
 			else
 				fprintf(f, "%12s  ", "-");
 			fprintf(f, "%5u  %s%s\n", slot->live,
-				slot->snap ? "table" : "large or unpaged", slot->global ? ", global" : "");
+				slot->snap ? "table" : "large or unpaged", slot_is_global(w, s) ? ", global" : "");
 		}
 	}
 }
