@@ -460,6 +460,7 @@ struct cpu_model {
 	uint64_t arch_capabilities;       /* IA32_ARCH_CAPABILITIES */
 	uint32_t tsc_khz, crystal_khz;    /* leaf 15h; 0: not known, not reported */
 	uint32_t tsc_num, tsc_den;        /* TSC = crystal * num / den */
+	void (*tsc_asked)(struct cpu_model *); /* cpu_model_defer_tsc; null: known, or not to be known */
 };
 enum { FEAT_1_EDX, FEAT_1_ECX, FEAT_7_EBX, FEAT_7_EDX, FEAT_81_EDX, FEAT_81_ECX, FEAT_87_EDX };
 
@@ -476,6 +477,8 @@ bool cpu_model_parse(const char *text, struct cpu_model *out, char *err, size_t 
  * Period models, whose leaves end earlier, are left as they are. 0 for either frequency: not known.
  */
 void cpu_model_set_tsc_hz(struct cpu_model *, uint64_t tsc_hz, uint64_t crystal_hz);
+/* The same when the leaves are read for the first time: `asked`, which calls cpu_model_set_tsc_hz, on the reader's thread. */
+void cpu_model_defer_tsc(struct cpu_model *, void (*asked)(struct cpu_model *));
 static inline bool cpu_has(const struct cpu *c, unsigned word, unsigned bit)
 {
 	return (c->model->features[word] >> bit) & 1;

@@ -77,6 +77,14 @@ static void leaf_extended_features(const struct cpu *cpu, uint32_t subleaf, uint
 	out[3] = cpu->model->features[FEAT_7_EDX];
 }
 
+/* A model that has been told to defer it is not one of the constant ones. */
+static const struct cpu_model *with_tsc(const struct cpu *cpu)
+{
+	if (cpu->model->tsc_asked)
+		cpu->model->tsc_asked((struct cpu_model *)cpu->model);
+	return cpu->model;
+}
+
 /* TSC = crystal * EBX / EAX. */
 static void leaf_tsc(const struct cpu_model *m, uint32_t out[4])
 {
@@ -93,8 +101,6 @@ static void leaf_frequency(const struct cpu_model *m, uint32_t out[4])
 
 static void basic(const struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
-	const struct cpu_model *m = cpu->model;
-
 	switch (leaf) {
 	case 0:
 		leaf_vendor(cpu, out);
@@ -115,10 +121,10 @@ static void basic(const struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32
 		leaf_extended_features(cpu, subleaf, out);
 		break;
 	case 0x15:
-		leaf_tsc(m, out);
+		leaf_tsc(with_tsc(cpu), out);
 		break;
 	case 0x16:
-		leaf_frequency(m, out);
+		leaf_frequency(with_tsc(cpu), out);
 		break;
 	default: /* no performance counters (0Ah), topology (0Bh) or XSAVE (0Dh) */
 		break;

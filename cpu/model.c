@@ -343,6 +343,20 @@ bool cpu_model_parse(const char *text, struct cpu_model *out, char *err, size_t 
 
 /* ---- the TSC's frequency ---- */
 
+/* Do the model's leaves go so far, or may they? */
+static bool may_tell_tsc(const struct cpu_model *m)
+{
+	return m->level >= 7 && m->level != 10;
+}
+
+void cpu_model_defer_tsc(struct cpu_model *m, void (*asked)(struct cpu_model *))
+{
+	if (!may_tell_tsc(m))
+		return;
+	m->level = 0x16;
+	m->tsc_asked = asked;
+}
+
 /*
  * Kernels compute crystal_khz * num in 32 bits; among the fractions for which
  * that fits, take the one nearest to the true ratio.
@@ -352,9 +366,9 @@ void cpu_model_set_tsc_hz(struct cpu_model *m, uint64_t tsc_hz, uint64_t crystal
 	uint64_t tsc = (tsc_hz + 500) / 1000, crystal = crystal_hz / 1000;
 	uint64_t best = UINT64_MAX;
 
+	m->tsc_asked = NULL;
 	m->tsc_khz = m->crystal_khz = m->tsc_num = m->tsc_den = 0;
-	if (m->level < 7 || m->level == 10 || !tsc || tsc >= 1u << 26 || !crystal ||
-	    crystal >= 1u << 22)
+	if (!may_tell_tsc(m) || !tsc || tsc >= 1u << 26 || !crystal || crystal >= 1u << 22)
 		return;
 	m->level = 0x16;
 	m->tsc_khz = (uint32_t)tsc;

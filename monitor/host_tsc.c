@@ -1,92 +1,102 @@
 /*
- * A guest that is told the frequency (CPUID leaf 15h) need not calibrate it, which costs
- * Linux a quarter of a second of its boot. Two sources: the scale that the host's kernel publishes
- * to users of perf events, exact; where those are forbidden (containers), a measurement against
- * CLOCK_MONOTONIC.
+ * A guest that is told the frequency (CPUID leaf 15h) need not calibrate it, which costs Linux a quarter of a second of its boot.
+ *
+ * Measured against CLOCK_MONOTONIC, from the start of the program to the moment when the guest asks: nobody waits for it, and half a second
+ * gives a ten-millionth. (The scale that the kernel publishes to users of perf events would be exact, but opening the first event
+ * on a host takes 10 ms, and under a hypervisor there is none.)
  */
 #include "monitor/host_tsc.h"
 
-#include <linux/perf_event.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
 #include <time.h>
-#include <unistd.h>
 #include <x86intrin.h>
 
-static uint64_t from_scale(const struct perf_event_mmap_page *page)
-{
-	if (!page->cap_user_time || !page->time_mult)
-		return 0;
-	/* ns = ticks * mult >> shift */
-	return (uint64_t)(((unsigned __int128)1000000000u << page->time_shift) / page->time_mult);
-}
+enum { SHORTEST_NS = 10000000, SLEPT_NS = 1000000 };
 
-static uint64_t from_perf(void)
-{
-	struct perf_event_attr attr = {
-		.type = PERF_TYPE_SOFTWARE,
-		.size = sizeof(attr),
-		.config = PERF_COUNT_SW_DUMMY,
-		.exclude_kernel = 1,
-		.exclude_hv = 1,
-	};
-	size_t len = (size_t)sysconf(_SC_PAGESIZE);
-	int fd = (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
-	uint64_t hz = 0;
-	void *page;
+struct reading {
+	uint64_t tsc;
+	int64_t ns;
+	int64_t suspended; /* CLOCK_BOOTTIME - CLOCK_MONOTONIC: time that the host has slept */
+};
 
-	if (fd < 0)
-		return 0;
-	page = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, 0);
-	if (page != MAP_FAILED) {
-		hz = from_scale(page);
-		munmap(page, len);
-	}
-	close(fd);
-	return hz;
-}
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct reading first;
+static bool begun, known;
+static uint64_t hz;
 
-static uint64_t now_ns(void)
+static int64_t now_ns(clockid_t clock)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+	clock_gettime(clock, &ts);
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
 /* The closest of a few pairs of readings: an interruption between the two would spoil one. */
-static void read_both(uint64_t *tsc, uint64_t *ns)
+static struct reading read_both(void)
 {
 	uint64_t best = UINT64_MAX;
+	struct reading r = {0};
 
 	for (int i = 0; i < 8; i++) {
-		uint64_t before = __rdtsc(), t = now_ns(), width = __rdtsc() - before;
+		uint64_t before = __rdtsc();
+		int64_t t = now_ns(CLOCK_MONOTONIC);
+		uint64_t width = __rdtsc() - before;
 
 		if (width < best) {
 			best = width;
-			*tsc = before + width / 2;
-			*ns = t;
+			r.tsc = before + width / 2;
+			r.ns = t;
 		}
 	}
+	r.suspended = now_ns(CLOCK_BOOTTIME) - r.ns;
+	return r;
 }
 
-static uint64_t measured(void)
+void host_tsc_begin(void)
 {
-	const struct timespec wait = {0, 10000000};
-	uint64_t tsc0, ns0, tsc1, ns1;
+	pthread_mutex_lock(&lock);
+	if (!begun)
+		first = read_both();
+	begun = true;
+	pthread_mutex_unlock(&lock);
+}
 
-	read_both(&tsc0, &ns0);
-	nanosleep(&wait, NULL);
-	read_both(&tsc1, &ns1);
-	if (ns1 == ns0)
+/* The later reading, at least SHORTEST_NS behind the first. */
+static struct reading second_reading(void)
+{
+	int64_t until = first.ns + SHORTEST_NS;
+	const struct timespec ts = {until / 1000000000, until % 1000000000};
+
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) == EINTR)
+		;
+	return read_both();
+}
+
+/* While the host sleeps the one clock stands still, and nobody knows what the TSC does: then the time before does not count. */
+static uint64_t measure(void)
+{
+	struct reading last = second_reading();
+	int64_t slept = last.suspended - first.suspended;
+
+	if (slept > SLEPT_NS || slept < -SLEPT_NS) {
+		first = read_both();
+		last = second_reading();
+	}
+	if (last.ns <= first.ns || last.tsc <= first.tsc)
 		return 0;
-	return (uint64_t)((unsigned __int128)(tsc1 - tsc0) * 1000000000u / (ns1 - ns0));
+	return (uint64_t)((unsigned __int128)(last.tsc - first.tsc) * 1000000000u / (uint64_t)(last.ns - first.ns));
 }
 
 uint64_t host_tsc_hz(void)
 {
-	uint64_t hz = from_perf();
-
-	return hz ? hz : measured();
+	host_tsc_begin();
+	pthread_mutex_lock(&lock);
+	if (!known)
+		hz = measure();
+	known = true;
+	pthread_mutex_unlock(&lock);
+	return hz;
 }

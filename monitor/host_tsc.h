@@ -4,7 +4,12 @@
 
 #include <stdint.h>
 
-/* In Hz; 0 when it cannot be told. May take 10 ms. */
+/* Call it early: the longer ago, the more exact and the sooner the answer. */
+void host_tsc_begin(void);
+/*
+ * In Hz, always the same; 0 when it cannot be told. The first call waits when less than 10 ms have passed since host_tsc_begin. Any
+ * thread.
+ */
 uint64_t host_tsc_hz(void);
 
 #endif

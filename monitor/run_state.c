@@ -4,6 +4,7 @@
  * Everything but the queue and the reading of `state` belongs to the vCPU thread. A request that
  * comes from elsewhere, or from inside a guest instruction, becomes work.
  */
+#include "monitor/host_tsc.h"
 #include "monitor/run_control.h"
 #include "monitor/vm_internal.h"
 
@@ -196,7 +197,7 @@ static void start_time(struct vm *vm)
 /* The TSC cannot be held during a step without time: what it has run, virtual time makes up for, as the guest compares them. */
 static void count_step_time(struct vm *vm)
 {
-	uint64_t now = cpu_tsc(&vm->cpu), hz = vm->tsc_hz;
+	uint64_t now = cpu_tsc(&vm->cpu), hz = host_tsc_hz();
 
 	if (hz && now > vm->run->tsc)
 		machine_advance(vm->machine, (int64_t)((double)(now - vm->run->tsc) * 1e9 / (double)hz));

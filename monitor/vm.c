@@ -75,14 +75,18 @@ static bool create_machine(struct vm *vm, char *err, size_t errlen)
 	return vm->machine;
 }
 
+/* The local APIC's timer counts the crystal (devices/lapic.c: 1 GHz). */
+static void on_tsc_asked(struct cpu_model *m)
+{
+	cpu_model_set_tsc_hz(m, host_tsc_hz(), 1000000000);
+}
+
 static bool create_processor(struct vm *vm, char *err, size_t errlen)
 {
 	const struct mmu_config mmu_config = {.user_windows = 16};
 	vm->cpu.ops = &vm_cpu_ops;
 	vm->cpu.ops_ctx = vm;
-	/* the local APIC's timer counts the crystal (devices/lapic.c: 1 GHz) */
-	vm->tsc_hz = host_tsc_hz();
-	cpu_model_set_tsc_hz(&vm->options.cpu, vm->tsc_hz, 1000000000);
+	cpu_model_defer_tsc(&vm->options.cpu, on_tsc_asked);
 	vm->cpu.model = &vm->options.cpu;
 	cpu_reset(&vm->cpu);
 	if (vm->options.log_mask & LOG_STATS)
@@ -128,6 +132,7 @@ struct vm *vm_create(const struct options *options, char *err, size_t errlen)
 	memset(vm, 0, sizeof(*vm));
 	vm->options = *options;
 	vm->start_ns = vm_clock_ns();
+	host_tsc_begin();
 	atomic_init(&vm->exit_code, -1);
 	pthread_mutex_init(&vm->sleep_lock, NULL);
 	pthread_cond_init(&vm->sleep_cond, NULL);

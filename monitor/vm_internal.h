@@ -78,7 +78,6 @@ struct vm {
 	int64_t start_ns, halt_ns;
 	int64_t run_ns, end_ns; /* when the guest began, and when it was over; 0: not yet */
 	int64_t paused_ns, work_ns; /* standing still; carrying out what monitors ask */
-	uint64_t tsc_hz; /* the host's; 0: not known */
 };
 
 /* vm.c */

@@ -182,6 +182,40 @@ static void test_tsc_frequency(void **state)
 	mock_destroy(m);
 }
 
+static unsigned times_asked;
+
+static void when_asked(struct cpu_model *model)
+{
+	times_asked++;
+	cpu_model_set_tsc_hz(model, 2500000000, 1000000000);
+}
+
+/* Found when a guest wants it, once; the highest leaf is told before. */
+static void test_tsc_deferred(void **state)
+{
+	struct cpu_model coreduo;
+	struct mock *m = mock_create();
+	uint32_t r[4];
+	char err[128];
+
+	cpu_model_defer_tsc(&m->model, when_asked);
+	cpuid(m, 0, 0, r);
+	assert_int_equal(r[0], 0x16);
+	cpuid(m, 1, 0, r);
+	assert_int_equal(times_asked, 0);
+	cpuid(m, 0x15, 0, r);
+	assert_int_equal((uint64_t)r[2] * r[1] / r[0], 2500000000);
+	cpuid(m, 0x16, 0, r);
+	assert_int_equal(r[0], 2500);
+	cpuid(m, 0x15, 0, r);
+	assert_int_equal(times_asked, 1);
+	mock_destroy(m);
+	assert_true(parse("coreduo", &coreduo, err));
+	cpu_model_defer_tsc(&coreduo, when_asked);
+	assert_int_equal(coreduo.level, 10);
+	assert_null(coreduo.tsc_asked);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -189,6 +223,7 @@ int main(void)
 		cmocka_unit_test(test_features),
 		cmocka_unit_test(test_leaves),
 		cmocka_unit_test(test_tsc_frequency),
+		cmocka_unit_test(test_tsc_deferred),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
