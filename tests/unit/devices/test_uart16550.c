@@ -38,9 +38,16 @@ static const struct chardev_ops fake_ops = {
 static struct machine *m;
 static struct fake host, host3;
 
+/* Whatever is read: if the lean path answers, it is the same. */
 static uint8_t in(uint16_t port)
 {
-	return machine_in(m, port, 1);
+	uint32_t lean;
+	bool answered = machine_lean_in(m, port, 1, &lean);
+	uint8_t value = machine_in(m, port, 1);
+
+	if (answered)
+		assert_int_equal(lean, value);
+	return value;
 }
 
 static void out(uint16_t port, uint8_t value)
@@ -180,6 +187,41 @@ static void test_reset_sends_what_waits(void **state)
 	machine_reset(m);
 	assert_int_equal(host.len, 1);
 	assert_int_equal(in(LSR), 0x60);
+}
+
+/* The lean path answers for LSR alone, and only while nothing is going on. */
+static void test_lean_line_status(void **state)
+{
+	uint32_t value;
+
+	for (uint16_t port = BASE; port <= SCR; port++)
+		assert_int_equal(machine_lean_in(m, port, 1, &value), port == LSR);
+	assert_true(machine_lean_in(m, LSR, 1, &value));
+	assert_int_equal(value, 0x60);
+	assert_false(machine_lean_in(m, LSR, 2, &value));
+
+	type("a");
+	assert_false(machine_lean_in(m, LSR, 1, &value));
+	assert_int_equal(in(LSR), 0x61);
+	in(DATA);
+	assert_true(machine_lean_in(m, LSR, 1, &value));
+
+	host.room = 0;
+	out(DATA, 'x');
+	assert_false(machine_lean_in(m, LSR, 1, &value));
+	assert_int_equal(in(LSR), 0);
+	host.room = 1;
+	chardev_fe_writable(&host.cd);
+	assert_true(machine_lean_in(m, LSR, 1, &value));
+
+	out(MCR, 0x10); /* loopback: two bytes into a receiver for one */
+	out(DATA, 1);
+	out(DATA, 2);
+	in(DATA);
+	assert_false(machine_lean_in(m, LSR, 1, &value));
+	assert_int_equal(in(LSR), 0x62);
+	assert_int_equal(in(LSR), 0x60);
+	assert_true(machine_lean_in(m, LSR, 1, &value));
 }
 
 static void test_receive_without_fifo(void **state)
@@ -368,6 +410,7 @@ int main(void)
 		T(test_thre_interrupt),
 		T(test_busy_host_holds_transmitter),
 		T(test_reset_sends_what_waits),
+		T(test_lean_line_status),
 		T(test_receive_without_fifo),
 		T(test_trigger_and_timeout),
 		T(test_fifo_order_and_reset),
