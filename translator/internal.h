@@ -55,6 +55,21 @@ enum {
 	MODE_GEAR = MODE_LOOKUP | MODE_DIRECT, /* not the processor's state, but how it is run */
 };
 uint32_t mode_of(const struct cpu *);
+/*
+ * Kernels leave in GS what user code has there, or nothing, and do not use it: were it part of ring 0's modes, most of a kernel would be
+ * translated twice. So MODE_FULL_GS is not, until ring 0 uses GS all the same (xl_mem.c). Without the bit such an instruction
+ * is interpreted, so code translated before stays right.
+ */
+extern bool mode_ring0_gs;
+/* MODE_FULL_GS or 0. */
+static inline uint32_t mode_gs(const struct cpu *c)
+{
+	const struct cpu_segment *s = &c->seg[S_GS];
+	bool full = s->limit == 0xffffffff && (s->attr & (SEG_NULL | SEG_P | SEG_S | SEG_CODE | SEG_DOWN | SEG_WRITE)) ==
+						      (SEG_P | SEG_S | SEG_WRITE);
+
+	return full && (c->cpl || mode_ring0_gs) ? MODE_FULL_GS : 0;
+}
 
 /* ---------------------------------- CCFs (ccf.c) ---------------------------------- */
 

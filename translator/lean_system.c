@@ -85,14 +85,14 @@ static void note_loaded(struct tc *tc, unsigned seg, uint16_t sel, uint64_t d)
 	l->minus_hi = -(uint32_t)(d >> 32);
 }
 
-/* The present mode with `seg` holding what find_segment found. */
+/* The present mode with `seg` holding by now what find_segment found. */
 static uint32_t mode_with(const struct tc *tc, unsigned seg, const struct cpu_segment *s)
 {
 	static const uint32_t bit[] = {
-		[S_ES] = MODE_FLAT_ES, [S_DS] = MODE_FLAT_DS, [S_FS] = MODE_FULL_FS, [S_GS] = MODE_FULL_GS};
-	bool fits = s->limit == 0xffffffff && (s->base == 0 || seg == S_FS || seg == S_GS);
+		[S_ES] = MODE_FLAT_ES, [S_DS] = MODE_FLAT_DS, [S_FS] = MODE_FULL_FS, [S_GS] = 0};
+	bool fits = s->limit == 0xffffffff && (s->base == 0 || seg == S_FS);
 
-	return (tc->mode & ~(MODE_GEAR | bit[seg])) | (fits ? bit[seg] : 0);
+	return (tc->mode & ~(MODE_GEAR | MODE_FULL_GS | bit[seg])) | mode_gs(tc->cpu) | (fits ? bit[seg] : 0);
 }
 
 /* The whole instruction; ESP moves by `pop`. */

@@ -1,6 +1,8 @@
 /* The translation mode of the processor's present state. */
 #include "translator/internal.h"
 
+bool mode_ring0_gs;
+
 static bool flat(const struct cpu_segment *s)
 {
 	return s->base == 0 && s->limit == 0xffffffff;
@@ -27,9 +29,7 @@ static uint32_t segment_bits(const struct cpu *c)
 		m |= MODE_FLAT_SS;
 	if (c->seg[S_FS].limit == 0xffffffff && writable_data(&c->seg[S_FS]))
 		m |= MODE_FULL_FS;
-	if (c->seg[S_GS].limit == 0xffffffff && writable_data(&c->seg[S_GS]))
-		m |= MODE_FULL_GS;
-	return m;
+	return m | mode_gs(c);
 }
 
 static uint32_t privilege_bits(const struct cpu *c)

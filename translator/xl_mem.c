@@ -30,6 +30,8 @@ bool xl_stack_flat(const struct tu *u)
 /* The base goes where the operand has a free slot. RSP cannot be an index, and need not: it would be the base. */
 bool xl_add_base(struct tu *u, unsigned seg, struct xmem *m)
 {
+	if (seg == S_GS && (u->mode & MODE_CPL0))
+		mode_ring0_gs = true; /* from the next look at the mode on */
 	if (!(seg == S_FS && (u->mode & MODE_FULL_FS)) && !(seg == S_GS && (u->mode & MODE_FULL_GS)))
 		return false;
 	emit_load32(&u->e, H_R8, cpu_mem((int32_t)(CPU_SEG + seg * CPU_SEG_SIZE + CPU_SEG_BASE)));

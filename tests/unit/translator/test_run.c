@@ -116,6 +116,45 @@ static void test_revival(void **state)
 	bench_close(&b);
 }
 
+/* mov gs, edx; mov ecx, 1000; 1: add eax, ecx; dec ecx; jnz 1b; hlt */
+static void run_with_gs(struct bench *b, uint16_t gs)
+{
+	bench_reset(b, false);
+	b->cpu->gpr[R_EDX] = gs;
+	b->cpu->gpr[R_EAX] = 0;
+	bench_run_tc(b);
+	assert_int_equal(reg(b, R_EAX), 500500);
+	assert_int_equal(b->cpu->seg[S_GS].sel, gs);
+}
+
+/* What GS holds makes no other code in ring 0; until ring 0 uses GS: then it does, so that it need not be interpreted. */
+static void test_gs_in_ring0(void **state)
+{
+	static const uint8_t code[] = {0x8e, 0xea, 0xb9, LE32(1000), 0x01, 0xc8, 0x49, 0x75, 0xfb, 0xf4};
+	uint64_t before;
+	struct bench b;
+
+	mode_ring0_gs = false;
+	bench_open(&b, &small);
+	bench_put(&b, AT_CODE, code, sizeof(code));
+	run_with_gs(&b, 0x10);
+	before = tc_statistics(b.tc)->translations;
+	run_with_gs(&b, 0);
+	run_with_gs(&b, 0x10);
+	assert_int_equal(tc_statistics(b.tc)->translations, before);
+	assert_false(mode_ring0_gs);
+
+	bench_put32(&b, AT_DATA, 3);
+	before = tc_statistics(b.tc)->interpreted;
+	/* xor eax, eax; mov ecx, 1000; 1: add eax, gs:[data]; dec ecx; jnz 1b */
+	RUN(&b, 0x31, 0xc0, 0xb9, LE32(1000), 0x65, 0x03, 0x05, LE32(AT_DATA), 0x49, 0x75, 0xf6);
+	assert_int_equal(reg(&b, R_EAX), 3000);
+	assert_true(mode_ring0_gs);
+	assert_in_range(tc_statistics(b.tc)->interpreted - before, 0, 4);
+	mode_ring0_gs = false;
+	bench_close(&b);
+}
+
 enum { BLOCKS = 20000 };
 
 /* More blocks than fit into the smallest cache: inc eax; jmp next */
@@ -375,6 +414,7 @@ int main(void)
 		cmocka_unit_test(test_indirect_after_change),
 		cmocka_unit_test(test_store_to_own_block),
 		cmocka_unit_test(test_revival),
+		cmocka_unit_test(test_gs_in_ring0),
 		cmocka_unit_test(test_eviction),
 		cmocka_unit_test(test_kick),
 		cmocka_unit_test(test_kick_with_interrupts_off),
