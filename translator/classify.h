@@ -76,7 +76,7 @@ struct tinsn {
 	uint32_t eip;
 	uint32_t next;
 	const uint8_t *bytes;
-	ZydisDecodedInstruction z;
+	ZydisDecodedInstruction z; /* DECODING_PARTS of it; the rest is of some instruction before */
 	uint8_t action, why;
 	uint8_t form;    /* enum form, for its memory operands */
 	bool has_mem;    /* explicit memory operand (ModRM or moffs) */
@@ -85,6 +85,15 @@ struct tinsn {
 	struct xmem mem; /* its address in guest registers; .guest set */
 	uint64_t shape;  /* everything but displacement and immediates; 0: not known to decode_cache.c */
 };
+
+/*
+ * The parts of a Zydis decoding that the translator looks at: half of it. X(name, offset, size): up to the flags; the kind, and the first
+ * prefix; the numbers.
+ */
+#define DECODING_PARTS(X)                                                                          \
+	X(head, 0, 48)                                                                             \
+	X(kind, offsetof(ZydisDecodedInstruction, meta), 32)                                       \
+	X(numbers, sizeof(ZydisDecodedInstruction) - 80, 80)
 
 void decode_init(void); /* forgets what decode_cache.c has learnt */
 /* Decode one instruction of at most `max` bytes; false: not decodable as such (let the interpreter see). */

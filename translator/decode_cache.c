@@ -15,16 +15,30 @@ enum { SHAPES = 2048, LONGEST = 15 };
 /* What is known of an opcode. */
 enum { UNKNOWN, NO_MODRM, MODRM, VARIES };
 
+/* Three cache lines: translating goes through as many shapes as there are instructions, and most of the table is in nobody's way. */
+#define TINSN_REST offsetof(struct tinsn, action)
 static struct shape {
 	uint64_t key; /* 0: empty */
-	struct access access;
-	struct tinsn t;
-} shapes[SHAPES];
+#define X(name, offset, size) uint8_t name[size];
+	DECODING_PARTS(X)
+#undef X
+	uint8_t rest[sizeof(struct tinsn) - TINSN_REST];
+} __attribute__((aligned(64))) shapes[SHAPES];
+_Static_assert(sizeof(struct shape) == 192, "see above");
+static struct access accesses[SHAPES]; /* of their memory operands */
 static uint8_t opcodes[2][256];
+
+#define Z(field) offsetof(ZydisDecodedInstruction, field)
+_Static_assert(Z(mnemonic) < 48 && Z(attributes) + 8 <= 48 && Z(cpu_flags) + sizeof(void *) <= 48, "the head has them");
+_Static_assert(Z(raw.prefix_count) < Z(meta) + 32 && Z(raw.prefixes[1]) <= Z(meta) + 32, "the kind has them");
+_Static_assert(Z(raw.modrm) >= sizeof(ZydisDecodedInstruction) - 80 && Z(raw.sib) > Z(raw.modrm) && Z(raw.disp) > Z(raw.modrm) &&
+		       Z(raw.imm) > Z(raw.modrm),
+	       "the numbers have them");
 
 void decode_forget(void)
 {
 	memset(shapes, 0, sizeof(shapes));
+	memset(accesses, 0, sizeof(accesses));
 	memset(opcodes, UNKNOWN, sizeof(opcodes));
 }
 
@@ -119,14 +133,24 @@ static void read_numbers(struct tinsn *t)
 		raw->imm[i].value.s = number(t->bytes + raw->imm[i].offset, raw->imm[i].size, raw->imm[i].is_signed);
 }
 
-/* As a struct assignment or one memcpy this becomes REP MOVSQ, which takes longer to start than to copy. */
-static void copy(struct tinsn *to, const struct tinsn *from)
+static void keep(struct shape *s, const struct tinsn *t)
 {
-	enum { STEP = 16 };
+	const uint8_t *z = (const uint8_t *)&t->z;
 
-	_Static_assert(sizeof(*to) % STEP == 0, "copied in steps");
-	for (size_t i = 0; i < sizeof(*to); i += STEP)
-		memcpy((char *)to + i, (const char *)from + i, STEP);
+#define X(name, offset, size) memcpy(s->name, z + (offset), size);
+	DECODING_PARTS(X)
+#undef X
+	memcpy(s->rest, (const uint8_t *)t + TINSN_REST, sizeof(s->rest));
+}
+
+static void bring_back(struct tinsn *t, const struct shape *s)
+{
+	uint8_t *z = (uint8_t *)&t->z;
+
+#define X(name, offset, size) memcpy(z + (offset), s->name, size);
+	DECODING_PARTS(X)
+#undef X
+	memcpy((uint8_t *)t + TINSN_REST, s->rest, sizeof(s->rest));
 }
 
 bool decode_recall(struct tinsn *t, const uint8_t *bytes, size_t max, uint32_t eip)
@@ -141,7 +165,7 @@ bool decode_recall(struct tinsn *t, const uint8_t *bytes, size_t max, uint32_t e
 	s = slot(key);
 	if (!key || s->key != key)
 		return false;
-	copy(t, &s->t);
+	bring_back(t, s);
 	t->bytes = bytes;
 	t->eip = eip;
 	t->next = eip + t->z.length;
@@ -168,13 +192,13 @@ void decode_remember(struct tinsn *t, size_t max)
 		return;
 	s = slot(t->shape);
 	s->key = t->shape;
-	s->access.known = false;
-	memcpy(&s->t, t, sizeof(*t));
+	accesses[s - shapes].known = false;
+	keep(s, t);
 }
 
 struct access *decode_access_of(const struct tinsn *t)
 {
 	struct shape *s = slot(t->shape);
 
-	return t->shape && s->key == t->shape ? &s->access : NULL;
+	return t->shape && s->key == t->shape ? &accesses[s - shapes] : NULL;
 }
