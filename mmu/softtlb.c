@@ -44,7 +44,6 @@ bool softtlb_create(struct mmu *m)
 
 	if (p == MAP_FAILED)
 		return false;
-	madvise(p, sizeof(*m->tlbs), MADV_HUGEPAGE); /* looked up at random; where the host has none it stays as it is */
 	m->tlbs = p;
 	for (unsigned n = 0; n < 4; n++)
 		for (unsigned i = 0; i < SOFTTLB_SIZE; i++)
