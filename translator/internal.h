@@ -223,12 +223,16 @@ enum form { FORM_WINDOW, FORM_LOOKUP, FORM_CALLOUT };
 enum form_cause { CAUSE_DEVICE, CAUSE_USER_PAGE, CAUSE_PAGE_FAULTS, CAUSE_ARITHMETIC, CAUSE_EMULATED };
 
 /* How user code of an address space runs (gear.c). */
+enum { GEAR_CHECKS = 2, GEAR_REPUTATIONS = 1024 };
 struct gear {
-	uint64_t cycles;   /* of the TSC, spent in look-up code */
+	uint64_t cycles;   /* of the TSC, spent in look-up code; in all its code while that is watched */
 	uint32_t callouts; /* made by look-up code */
 	uint32_t faults;   /* that filled its window since the last tick */
 	uint8_t patience;  /* doublings of what a promotion takes */
 	bool window;       /* promoted */
+	bool known;        /* whether it runs for long; until then it is watched */
+	uint8_t checks;    /* check points passed, and whose reputation each of them concerns */
+	uint16_t mark[GEAR_CHECKS];
 };
 
 /* The same for worlds (direct_gear.c). */
@@ -294,7 +298,8 @@ struct tc {
 
 	uint32_t mode;          /* of the code being run */
 	struct gear gear[MMU_MAX_SPACES];
-	struct gear *gear_running; /* whose look-up code runs since gear_since; null: none */
+	uint8_t reputation[GEAR_REPUTATIONS]; /* of code pages: do those who come by run for long? */
+	struct gear *gear_running; /* whose code runs since gear_since; null: none */
 	uint64_t gear_since;
 	struct direct_gear *stretch; /* of whose code a stretch runs since stretch_since; null: none */
 	uint64_t stretch_since, exit_cycles; /* what going into a world and out takes */
