@@ -226,8 +226,11 @@ bool ccf_unchanged(struct tc *tc, const struct ccf *c)
 	return code_hash(bytes, c->guest_len) == c->hash;
 }
 
+/* Not on a self-checking page: what was made before it became one would have it protected again, and dropped by the next writes. */
 ccf_id ccf_revive(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa_)
 {
+	if (smc_page_selfchecks(tc, gpa_))
+		return 0;
 	for (ccf_id id = first_tagged(tc, ccf_tag(lin, mode)); id; id = next_tagged(tc, id)) {
 		struct ccf *c = ccf_of(tc, id);
 

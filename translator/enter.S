@@ -222,7 +222,6 @@ leave_saved:
 	.endm
 
 	CALLOUT tc_stub_interp, callout_interp
-	CALLOUT tc_stub_check, callout_check
 
 	/* The lean function answers LEAN_NO (do the whole callout), LEAN_LEAVE, or where to go on. */
 	.macro LEAN_FIRST stub, lean, function
@@ -238,6 +237,16 @@ leave_saved:
 	CALL_AND_GO_ON \function
 	.size \stub, . - \stub
 	.endm
+
+	/* A callout that compares a unit's source; r10d = the CCF. */
+	.globl tc_stub_check
+	.type tc_stub_check, @function
+tc_stub_check:
+	mov [r15 + CPU_RIP], r8
+	mov [r14 + TCX_TARGET], r9
+	mov [r14 + TCX_ARG], r10d
+	SAVE_GUEST
+	LEAN_FIRST tc_stub_check, lean_check, callout_check
 
 	/* System instructions: as a callout, with what is asked in r11d. */
 	.globl tc_stub_system

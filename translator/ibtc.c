@@ -174,11 +174,12 @@ ccf_id ibtc_get(struct tc *tc, uint32_t lin)
 void ibtc_put(struct tc *tc, ccf_id id)
 {
 	struct ibtc *t = tc->ibtc_now;
-	const struct ccf *c = ccf_of(tc, id);
+	struct ccf *c = ccf_of(tc, id);
 	unsigned i = c->lin & 0xffff, chunk = i / IBTC_CHUNK;
 
 	if (!t)
 		return;
+	c->tables |= 1u << (t - tc->ibtc);
 	t->slot[i] = entry_of(tc, c);
 	t->chunks[chunk / 64] |= 1ull << (chunk % 64);
 }
@@ -191,17 +192,19 @@ void ibtc_offer(struct tc *tc, ccf_id id)
 		ibtc_put(tc, id);
 }
 
+/* Looking into all tables would miss the cache once for each: they are half a megabyte apart. */
 void ibtc_forget_ccf(struct tc *tc, ccf_id id)
 {
-	const struct ccf *c = ccf_of(tc, id);
+	struct ccf *c = ccf_of(tc, id);
 
-	for (unsigned i = 0; i < IBTC_TABLES; i++) {
-		struct ibtc *t = &tc->ibtc[i];
+	for (; c->tables; c->tables &= c->tables - 1) {
+		struct ibtc *t = &tc->ibtc[__builtin_ctz(c->tables)];
 
 		if (t->valid && t->slot[c->lin & 0xffff] == entry_of(tc, c))
 			t->slot[c->lin & 0xffff] = (uintptr_t)tc->x.stub_miss;
 	}
 }
+_Static_assert(IBTC_TABLES <= 32, "a bit for each in ccf.tables");
 
 void ibtc_forget_space(struct tc *tc, unsigned space)
 {

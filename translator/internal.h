@@ -116,7 +116,8 @@ struct ccf {
 	ccf_id into_next, into_prev; /* of those that span into the same page, gpa2 */
 	uint32_t map;      /* offset in the TC of its struct ccf_insn array, behind the code; then come the fields and ccf_source */
 	uint32_t incoming; /* first exit id chained to this CCF; 0: none */
-	uint32_t pad2[2];
+	uint32_t tables;   /* branch tables it may be in, by number (ibtc.c) */
+	uint32_t pad2;
 	/* a cache line up to here: what finding, moving and dropping look at */
 	struct ccf_exit exit[CCF_EXITS];
 	uint64_t hash;     /* of the source bytes */
@@ -208,9 +209,11 @@ struct code_page {
 	uint64_t gfn;
 	ccf_id first;      /* live CCFs that begin on the page */
 	ccf_id into;       /* live CCFs that span into it from another */
-	uint16_t writes;   /* writes since the last drop that hit no CCF */
-	uint16_t thrash;   /* how often everything was dropped for such writes */
-	uint16_t clean;    /* self-checks in a row that found nothing */
+	uint16_t writes;   /* since everything was dropped last: those that hit no CCF */
+	uint16_t hits;     /* and those that did */
+	uint16_t thrash;   /* how often everything was dropped for writes */
+	uint8_t patience;  /* doublings of the self-checks that must find nothing before it is protected again */
+	uint32_t clean;    /* self-checks in a row that found nothing */
 	uint32_t moved_to; /* linear page last asked for by move_page, plus one; and the mode */
 	uint32_t moved_mode;
 	bool used;
@@ -420,6 +423,8 @@ void smc_remove(struct tc *, ccf_id);
 bool smc_page_selfchecks(struct tc *, uint64_t gpa);
 struct code_page *smc_page(struct tc *, uint64_t gfn);
 bool smc_selfchecked(struct tc *, ccf_id, bool unchanged);
+/* The same for one that lies in one page and is unchanged. False: nothing was done, it is time to protect the page. General registers only. */
+bool smc_lean_unchanged(struct tc *, const struct ccf *);
 void smc_clear(struct tc *);
 void smc_code_unmapped(void *ctx, unsigned space, uint64_t first, uint64_t last);
 void smc_space_recycled(void *ctx, unsigned space);
@@ -447,6 +452,7 @@ void window_set(struct tc *, bool user, uint64_t base);
 uint64_t lean_exit(struct tcx *);
 uint64_t lean_system(struct tcx *);
 uint64_t lean_refill(struct tcx *);
+uint64_t lean_check(struct tcx *);
 
 /* ---- lean_fpu.c ---- */
 /* What cpu->fx says of code addresses, put into the guest's terms. General registers only. */

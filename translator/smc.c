@@ -5,8 +5,8 @@
  *
  *   it overlaps a CCF         that CCF is dropped
  *   no CCF is left            the page is given back to plain writing
- *   it hits no CCF, again and again    data shares the page with code: all CCFs are dropped; when even that
- *                             happens often, the page is left writable and its CCFs check themselves at entry, until
+ *   again and again           data shares the page with code, or code is rewritten all the time: all CCFs are dropped; when even
+ *                             that happens often, the page is left writable and its CCFs check themselves at entry, until
  *                             that has been in vain for long (a kernel patching itself at start)
  */
 #include "translator/direct.h"
@@ -18,8 +18,10 @@
 
 enum {
 	NEAR_MISSES = 8,  /* writes beside code before the page is given up */
+	HITS = 32,        /* or writes to code */
 	THRASH_LIMIT = 4, /* times a page is given up before it becomes self-checking */
-	CLEAN_LIMIT = 256, /* checks in a row that find nothing before it is protected again */
+	CLEAN_LIMIT = 256, /* checks in a row that find nothing before it is protected again, for the first time */
+	MAX_PATIENCE = 8,  /* doublings of that: data that keeps changing beside code would have it given up again and again */
 };
 
 /*
@@ -193,7 +195,7 @@ static unsigned drop_on_page(struct tc *tc, struct code_page *p, uint64_t start,
 static void give_up_page(struct tc *tc, struct code_page *p)
 {
 	drop_on_page(tc, p, p->gfn << PAGE_SHIFT, (p->gfn + 1) << PAGE_SHIFT);
-	p->writes = 0;
+	p->writes = p->hits = 0;
 	if (++p->thrash >= THRASH_LIMIT)
 		p->selfcheck = true;
 }
@@ -211,6 +213,21 @@ static struct code_page *selfchecking_page(struct tc *tc, const struct ccf *c)
 	return NULL;
 }
 
+static uint32_t clean_limit(const struct code_page *p)
+{
+	return (uint32_t)CLEAN_LIMIT << p->patience;
+}
+
+bool smc_lean_unchanged(struct tc *tc, const struct ccf *c)
+{
+	struct code_page *p = page_find(tc, c->gpa >> PAGE_SHIFT);
+
+	if (!p || !p->selfcheck || p->clean + 1 >= clean_limit(p))
+		return false;
+	p->clean++;
+	return true;
+}
+
 /* A CCF of a self-checking page has compared its source. True: the page is protected again, and the CCF gone. */
 bool smc_selfchecked(struct tc *tc, ccf_id id, bool unchanged)
 {
@@ -219,7 +236,7 @@ bool smc_selfchecked(struct tc *tc, ccf_id id, bool unchanged)
 	if (!p)
 		return false;
 	p->clean = unchanged ? p->clean + 1 : 0;
-	if (p->clean < CLEAN_LIMIT)
+	if (p->clean < clean_limit(p))
 		return false;
 	for (ccf_id i = p->first; i; i = tc->link[i].page_next)
 		ccf_of(tc, i)->flags |= CCF_STALE;
@@ -227,8 +244,10 @@ bool smc_selfchecked(struct tc *tc, ccf_id id, bool unchanged)
 		ccf_of(tc, i)->flags |= CCF_STALE;
 	drop_on_page(tc, p, p->gfn << PAGE_SHIFT, (p->gfn + 1) << PAGE_SHIFT);
 	p->selfcheck = false;
+	if (p->patience < MAX_PATIENCE)
+		p->patience++;
 	p->thrash = 0;
-	p->writes = 0;
+	p->writes = p->hits = 0;
 	p->clean = 0;
 	return true;
 }
@@ -240,7 +259,7 @@ static void written(void *ctx, gpa_t at, unsigned len)
 
 	direct_code_written(tc, at.v >> PAGE_SHIFT);
 	tc->history->write = at.v;
-	if (p && !drop_on_page(tc, p, at.v, at.v + len) && ++p->writes >= NEAR_MISSES)
+	if (p && (drop_on_page(tc, p, at.v, at.v + len) ? ++p->hits >= HITS : ++p->writes >= NEAR_MISSES))
 		give_up_page(tc, p);
 	if (!p || (!p->first && !p->into))
 		physmap_unmark_code(tc->pm, at);

@@ -85,11 +85,21 @@ bool vary_possible(const struct tinsn *t)
 	}
 }
 
-static bool same_but_immediate(const struct tinsn *t, const uint8_t *a, const uint8_t *b)
+/* Is a number all that has changed of the instruction? */
+static bool number_changed(const uint8_t *old, const uint8_t *now, unsigned len, uint32_t eip)
 {
-	unsigned imm = t->z.raw.imm[0].offset, rest = imm + IMMEDIATE;
+	uint8_t bytes[16] = {0}; /* as many as decode_recall wants */
+	struct tinsn t;
+	unsigned imm, rest;
 
-	return !memcmp(a, b, imm) && !memcmp(a + rest, b + rest, t->z.length - rest);
+	if (*old != *now)
+		return false;
+	memcpy(bytes, old, len);
+	if (!decode(&t, bytes, sizeof(bytes), eip) || t.z.length != len || !vary_possible(&t))
+		return false;
+	imm = t.z.raw.imm[0].offset;
+	rest = imm + IMMEDIATE;
+	return !memcmp(old, now, imm) && !memcmp(old + rest, now + rest, len - rest);
 }
 
 void vary_learn(struct tc *tc, const struct ccf *c)
@@ -97,7 +107,6 @@ void vary_learn(struct tc *tc, const struct ccf *c)
 	const struct ccf_insn *map = (const void *)tc_rx(tc, c->map);
 	const uint8_t *old = ccf_source(tc, c), *now = physmap_host(tc->pm, gpa(c->gpa), c->guest_len);
 	uint64_t insns = 0;
-	struct tinsn t;
 
 	tc->vary.insns = 0;
 	if (!now || (c->flags & CCF_CROSSING))
@@ -105,8 +114,7 @@ void vary_learn(struct tc *tc, const struct ccf *c)
 	for (unsigned i = 0, at = 0; i < c->insns; at += map[i++].guest) {
 		bool changed = memcmp(old + at, now + at, map[i].guest);
 
-		if (changed && (!decode(&t, old + at, map[i].guest, c->lin + at) || !vary_possible(&t) ||
-				!same_but_immediate(&t, old + at, now + at)))
+		if (changed && !number_changed(old + at, now + at, map[i].guest, c->lin + at))
 			return;
 		if (changed || (map[i].flags & INSN_VARIES))
 			insns |= 1ull << i;

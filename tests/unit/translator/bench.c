@@ -217,12 +217,16 @@ int bench_vector(const struct bench *b)
 	return off < 0x30 * 16 ? (int)(off / 16) : -1;
 }
 
+/* Code is written there over and over, but each is to be translated as the first one. */
 const uint8_t *bench_translate(struct bench *b, const void *guest, unsigned len, unsigned *host_len)
 {
 	struct tc *tc = b->tc;
+	struct code_page *p = smc_page(tc, AT_CODE >> PAGE_SHIFT);
 	const struct ccf *c;
 	ccf_id id;
 
+	if (p)
+		p->hits = 0;
 	bench_put(b, AT_CODE, guest, len);
 	tc->config.verify = false;
 	tc->config.count = false;

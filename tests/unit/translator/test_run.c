@@ -155,6 +155,42 @@ static void test_gs_in_ring0(void **state)
 	bench_close(&b);
 }
 
+enum { WRITES = 100000 };
+
+/* Data beside code that changes it: the page is soon left writable, and stays so for longer each time. */
+static void test_data_beside_code(void **state)
+{
+	const struct tc_stats *s;
+	struct bench b;
+
+	bench_open(&b, &small);
+	/* mov ecx, WRITES; 1: inc dword [data]; dec ecx; jnz 1b */
+	RUN(&b, 0xb9, LE32(WRITES), 0xff, 0x05, LE32(AT_CODE + 0x800), 0x49, 0x75, 0xf7);
+	assert_int_equal(bench_get32(&b, AT_CODE + 0x800), WRITES);
+	s = tc_statistics(b.tc);
+	assert_true(s->invalidations < 300);
+	assert_true(s->translations < 300);
+	assert_true(s->interpreted < 1000);
+	bench_close(&b);
+}
+
+/* A number in the code changes each time: its instruction comes to load it. */
+static void test_number_rewritten(void **state)
+{
+	const struct tc_stats *s;
+	struct bench b;
+
+	bench_open(&b, &small);
+	/* mov ecx, WRITES; xor eax, eax; 1: inc dword [2f + 1]; jmp 2f; 2: add eax, 0; dec ecx; jnz 1b */
+	RUN(&b, 0xb9, LE32(WRITES), 0x31, 0xc0, 0xff, 0x05, LE32(AT_CODE + 16), 0xeb, 0, 0x05, LE32(0), 0x49, 0x75, 0xf0);
+	assert_int_equal(reg(&b, R_EAX), (uint32_t)((uint64_t)WRITES * (WRITES + 1) / 2));
+	s = tc_statistics(b.tc);
+	assert_true(s->translations < 4000);
+	assert_true(s->interpreted < 4000);
+	assert_true(s->callouts < 5000);
+	bench_close(&b);
+}
+
 enum { BLOCKS = 20000 };
 
 /* More blocks than fit into the smallest cache: inc eax; jmp next */
@@ -415,6 +451,8 @@ int main(void)
 		cmocka_unit_test(test_store_to_own_block),
 		cmocka_unit_test(test_revival),
 		cmocka_unit_test(test_gs_in_ring0),
+		cmocka_unit_test(test_data_beside_code),
+		cmocka_unit_test(test_number_rewritten),
 		cmocka_unit_test(test_eviction),
 		cmocka_unit_test(test_kick),
 		cmocka_unit_test(test_kick_with_interrupts_off),
