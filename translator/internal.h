@@ -70,6 +70,16 @@ static inline uint32_t mode_gs(const struct cpu *c)
 
 	return full && (c->cpl || mode_ring0_gs) ? MODE_FULL_GS : 0;
 }
+/*
+ * Likewise SSE: kernels run a while before they set CR4.OSFXSR, and use no SSE even then. Until ring 0 does, its modes say that SSE is on;
+ * what SSE there is while it is off is interpreted, which is right at any time (translate.c).
+ */
+extern bool mode_ring0_sse;
+/* MODE_SSE or 0, if MODE_FPU. */
+static inline uint32_t mode_sse(const struct cpu *c)
+{
+	return (c->cr4 & CR4_OSFXSR) || (c->cpl == 0 && !mode_ring0_sse) ? MODE_SSE : 0;
+}
 
 /* ---------------------------------- CCFs (ccf.c) ---------------------------------- */
 

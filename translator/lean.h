@@ -132,7 +132,7 @@ uint64_t lean_continue(struct tc *);
 /* Behind a change of privilege, CS, SS or EFLAGS: both segments are flat, 32-bit. */
 static inline uint64_t lean_privilege(struct tc *tc)
 {
-	const uint32_t kept = MODE_FLAT_DS | MODE_FLAT_ES | MODE_FULL_FS | MODE_FPU | MODE_SSE;
+	const uint32_t kept = MODE_FLAT_DS | MODE_FLAT_ES | MODE_FULL_FS | MODE_FPU;
 	const struct cpu *c = tc->cpu;
 	uint32_t flags = lean_eflags(c), iopl = (flags & FL_IOPL) >> 12;
 	uint32_t mode = (tc->mode & kept) | MODE_CODE32 | MODE_STACK32 | MODE_FLAT_CS | MODE_FLAT_SS | iopl << MODE_IOPL_SHIFT;
@@ -143,7 +143,7 @@ static inline uint64_t lean_privilege(struct tc *tc)
 		mode |= MODE_CPL0 | MODE_CLI_OK | MODE_TSC_OK;
 	else
 		mode |= MODE_USER | (iopl == 3 ? MODE_CLI_OK : 0) | (c->cr4 & CR4_TSD ? 0 : MODE_TSC_OK);
-	mode |= mode_gs(c);
+	mode |= mode_gs(c) | (mode & MODE_FPU ? mode_sse(c) : 0);
 	lean_check_mode(tc, mode);
 	return lean_switch(tc, mode);
 }

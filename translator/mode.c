@@ -1,7 +1,7 @@
 /* The translation mode of the processor's present state. */
 #include "translator/internal.h"
 
-bool mode_ring0_gs;
+bool mode_ring0_gs, mode_ring0_sse;
 
 static bool flat(const struct cpu_segment *s)
 {
@@ -63,7 +63,7 @@ uint32_t mode_of(const struct cpu *c)
 	if (cpu_stack32(c))
 		m |= MODE_STACK32;
 	if (!(c->cr0 & (CR0_EM | CR0_TS)))
-		m |= MODE_FPU | ((c->cr4 & CR4_OSFXSR) ? MODE_SSE : 0);
+		m |= MODE_FPU | mode_sse(c);
 	if (c->eflags & FL_NT)
 		m |= MODE_NT;
 	return m;

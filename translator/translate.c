@@ -55,17 +55,28 @@ static bool uses_vector_state(const struct tinsn *t)
 	}
 }
 
-static void restrict_action(struct tu *u, struct tinsn *t)
+/* Is the unit on that it needs? Ring 0's modes claim that SSE is on (mode_sse) until they have been found to need it. */
+static bool unit_on(struct tu *u, const struct tinsn *t)
 {
 	ZydisISAExt ext = t->z.meta.isa_ext;
-	bool sse = ext != ZYDIS_ISA_EXT_X87 && ext != ZYDIS_ISA_EXT_MMX;
+
+	if (ext == ZYDIS_ISA_EXT_X87 || ext == ZYDIS_ISA_EXT_MMX)
+		return u->mode & MODE_FPU;
+	if (!(u->mode & MODE_SSE) || !(u->tc->cpu->cr4 & CR4_OSFXSR))
+		return false;
+	if (u->mode & MODE_CPL0)
+		mode_ring0_sse = true;
+	return true;
+}
+
+static void restrict_action(struct tu *u, struct tinsn *t)
+{
 
 	if (t->action == ACT_NOP)
 		return;
 	if (t->action == ACT_IDENT && !classify_isa_allowed(u->tc->cpu->model, &t->z))
 		t->action = ACT_INTERPRET;
-	if (t->action == ACT_IDENT && uses_vector_state(t) &&
-	    !(u->mode & (sse ? MODE_SSE : MODE_FPU)))
+	if (t->action == ACT_IDENT && uses_vector_state(t) && !unit_on(u, t))
 		t->action = ACT_INTERPRET;
 	t->form = u->mode & MODE_LOOKUP ? FORM_LOOKUP : FORM_WINDOW;
 	if (!u->hinted || hint_form(u->tc, t->eip) == FORM_WINDOW)

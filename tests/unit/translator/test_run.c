@@ -191,6 +191,55 @@ static void test_number_rewritten(void **state)
 	bench_close(&b);
 }
 
+/* EIP, in ring 0, with CR4.OSFXSR as said; the vector of the exception that ends it, -1: none. */
+static int run_with_sse(struct bench *b, uint32_t eip, bool on)
+{
+	bench_reset(b, false);
+	b->cpu->cr4 = on ? b->cpu->cr4 | CR4_OSFXSR : b->cpu->cr4 & ~(uint32_t)CR4_OSFXSR;
+	b->cpu->rip = eip;
+	b->cpu->gpr[R_EAX] = 0;
+	bench_run_tc(b);
+	return bench_vector(b);
+}
+
+/* Turning SSE on makes no other code of ring 0; SSE itself works when it is on, and never else, whatever was translated before. */
+static void test_sse_in_ring0(void **state)
+{
+	/* mov ecx, 1000; 1: add eax, ecx; dec ecx; jnz 1b; hlt */
+	static const uint8_t plain[] = {0xb9, LE32(1000), 0x01, 0xc8, 0x49, 0x75, 0xfb, 0xf4};
+	/* mov ecx, 1000; 1: movd xmm0, ecx; movd edx, xmm0; add eax, edx; dec ecx; jnz 1b; hlt */
+	static const uint8_t sse[] = {0xb9, LE32(1000), 0x66, 0x0f, 0x6e, 0xc1, 0x66, 0x0f, 0x7e, 0xc2, 0x01, 0xd0, 0x49, 0x75, 0xf3, 0xf4};
+	uint64_t before;
+	struct bench b;
+
+	mode_ring0_sse = false;
+	bench_open(&b, &small);
+	bench_put(&b, AT_CODE, plain, sizeof(plain));
+	bench_put(&b, AT_FAR, sse, sizeof(sse));
+	assert_int_equal(run_with_sse(&b, AT_CODE, false), -1);
+	before = tc_statistics(b.tc)->translations;
+	assert_int_equal(run_with_sse(&b, AT_CODE, true), -1);
+	assert_int_equal(reg(&b, R_EAX), 500500);
+	assert_int_equal(tc_statistics(b.tc)->translations, before);
+
+	assert_int_equal(run_with_sse(&b, AT_FAR, false), EXC_UD);
+	assert_false(mode_ring0_sse);
+	for (unsigned i = 0; i < 2; i++) { /* at first what was translated while it was off */
+		assert_int_equal(run_with_sse(&b, AT_FAR, true), -1);
+		assert_int_equal(reg(&b, R_EAX), 500500);
+	}
+	bench_put(&b, AT_FAR, sse, sizeof(sse));
+	before = tc_statistics(b.tc)->interpreted;
+	tc_flush(b.tc);
+	assert_int_equal(run_with_sse(&b, AT_FAR, true), -1);
+	assert_in_range(tc_statistics(b.tc)->interpreted - before, 0, 4);
+	assert_true(mode_ring0_sse);
+	assert_int_equal(run_with_sse(&b, AT_FAR, false), EXC_UD);
+	assert_int_equal(run_with_sse(&b, AT_CODE, false), -1);
+	mode_ring0_sse = false;
+	bench_close(&b);
+}
+
 enum { BLOCKS = 20000 };
 
 /* More blocks than fit into the smallest cache: inc eax; jmp next */
@@ -453,6 +502,7 @@ int main(void)
 		cmocka_unit_test(test_gs_in_ring0),
 		cmocka_unit_test(test_data_beside_code),
 		cmocka_unit_test(test_number_rewritten),
+		cmocka_unit_test(test_sse_in_ring0),
 		cmocka_unit_test(test_eviction),
 		cmocka_unit_test(test_kick),
 		cmocka_unit_test(test_kick_with_interrupts_off),
