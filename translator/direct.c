@@ -26,10 +26,10 @@
 
 enum { REACH = 256, AROUND = 256, DEATHS_MAX = 8, STUCK = 4 };
 /*
- * Every so many exits (those with mappings to be made count for more): at most one part in SHARE of the processor time for going in
- * and out.
+ * Every so many exits: at most one part in SHARE of the processor time for going in and out. What else is done for a world counts as
+ * exits too: that mappings are made, each of them, and looking at code.
  */
-enum { AUDIT = 128, SHARE = 20, MAPPING_WEIGHT = 2 };
+enum { AUDIT = 128, SHARE = 20, MAPPING_WEIGHT = 2, MAPPINGS_AN_EXIT = 4 };
 /* A world that was not used for so many times what an exit costs (50 ms) may go to another space. */
 enum { IDLE_EXITS = 7000 };
 
@@ -467,6 +467,18 @@ static enum world_stop enter(struct direct *d, struct host_world *h, struct worl
 	return stop;
 }
 
+/* What this entry costs, in exits. */
+static unsigned weight_of_entry(struct direct *d, const struct host_world *h)
+{
+	unsigned orders = world_orders(h->w), weight = 1;
+
+	if (orders)
+		weight += MAPPING_WEIGHT + orders / MAPPINGS_AN_EXIT;
+	weight += (unsigned)(d->vet_cycles / (d->cost.cycles + 1));
+	d->vet_cycles = 0;
+	return weight;
+}
+
 /* Going in and out must stay a small share of the time: of processor time, because others may use the processors, too. */
 static void audit(struct direct *d, struct host_world *h, unsigned weight)
 {
@@ -500,12 +512,12 @@ bool direct_run(struct tc *tc)
 	if (!possible(tc) || !(h = world_of(d, mmu_space(tc->mmu, true))))
 		return false;
 	if (!direct_offer_code(d, h, (uint32_t)tc->cpu->rip)) {
-		tc->stats.world_unfit++;
+		direct_unfit(tc, h->space);
 		return false;
 	}
 	tc->last_exit = 0;
 	tc->changed = false;
-	weight = world_room(h->w, WORLD_QUEUE) ? 1 : 1 + MAPPING_WEIGHT;
+	weight = weight_of_entry(d, h);
 	switch (enter(d, h, &x)) {
 	case WORLD_STOP_KICK:
 		tc->stats.world_kicks++;

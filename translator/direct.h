@@ -36,6 +36,8 @@ void direct_demote(struct tc *, unsigned space, enum demotion why);
 /* User code of a space is about to run, and has ended to run for the kernel's. */
 void direct_user_code(struct tc *, unsigned space);
 void direct_kernel_code(struct tc *); /* tc->stretch is not null */
+/* User code has come to a page that may not run directly. */
+void direct_unfit(struct tc *, unsigned space);
 /* From how many cycles of the TSC on is a stretch long? */
 uint64_t direct_long(const struct tc *);
 void direct_gear_reset(struct tc *, unsigned space);

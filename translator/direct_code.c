@@ -8,6 +8,7 @@
 #include "translator/direct_internal.h"
 
 #include <sys/mman.h>
+#include <x86intrin.h>
 
 /* State of a page: not known, fit (with NEEDS_*), or how many more times it is taken for unfit before it is looked at again. */
 enum { VET_UNKNOWN = 0, VET_FIT = 1, VET_UNFIT = 8, REVET = 200 };
@@ -92,11 +93,14 @@ static bool vet(struct direct *d, uint32_t lin, uint64_t gfn)
 {
 	struct page_vet *p = &d->vet[gfn];
 	struct tc *tc = d->tc;
-	uint64_t next;
+	uint64_t next, begin = __rdtsc();
 	uint8_t needs = 0;
+	bool fit;
 
 	smc_watch(tc, gfn);
-	if (!vet_page(tc, lin, gfn, d->starts[gfn], &needs, &next) || (next < NEXT_ABSENT && next >= d->pages)) {
+	fit = vet_page(tc, lin, gfn, d->starts[gfn], &needs, &next) && (next >= NEXT_ABSENT || next < d->pages);
+	d->vet_cycles += __rdtsc() - begin;
+	if (!fit) {
 		p->state = REVET;
 		tc->stats.pages_unfit++;
 		return false;

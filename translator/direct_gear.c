@@ -9,6 +9,7 @@
  *   foretold    stretches follow each other in patterns: read - long - write - read - long ... What came of the last time that a
  *               stretch began at this address after such a history tells whether this one is run directly
  *   found out   one that runs translated and is long already when a tick comes goes on directly
+ *   held back   one that comes to pages that may not run directly, and again soon after, goes on translated until the next tick
  *   dismissed   a candidate with nothing but short stretches, or one whose worlds cost more than they are worth all the same (page
  *               faults, pages that may not run directly: direct.c, audit). Each dismissal doubles the patience before the next try
  *
@@ -101,6 +102,19 @@ void direct_kernel_code(struct tc *tc)
 	tc->stretch_interrupted = false;
 }
 
+void direct_unfit(struct tc *tc, unsigned space)
+{
+	struct direct_gear *g = &tc->direct_gear[space];
+	uint64_t now = __rdtsc();
+
+	tc->stats.world_unfit++;
+	if (tc->config.direct == TC_DIRECT_AUTO && g->now && !is_long(tc, now - g->unfit_since)) {
+		g->now = false;
+		tc->stats.stretches_held++;
+	}
+	g->unfit_since = now;
+}
+
 /* ---------------------------------- candidates ---------------------------------- */
 
 static void propose(struct tc *tc, unsigned space)
@@ -109,7 +123,7 @@ static void propose(struct tc *tc, unsigned space)
 
 	if (++g->ticks < (unsigned)CANDIDATE_TICKS << g->patience)
 		return;
-	*g = (struct direct_gear){.on = true, .forgiven = FORGIVEN, .deaths = g->deaths, .patience = g->patience, .demoted = g->demoted};
+	*g = (struct direct_gear){.on = true, .forgiven = (uint32_t)FORGIVEN << g->patience, .deaths = g->deaths, .patience = g->patience, .demoted = g->demoted};
 	tc->stats.direct_promotions++;
 	history_note(tc->history, HISTORY_GEAR, (uint32_t)(g - tc->direct_gear), MODE_USER, 2);
 }

@@ -46,6 +46,7 @@ struct direct {
 	struct page_vet *vet;
 	uint64_t (*starts)[VET_STARTS];
 	struct world_cost cost; /* of going in and out */
+	uint64_t vet_cycles;    /* spent on looking at pages, and not yet accounted for */
 	uint32_t stuck_rip, stuck;
 	bool warned, refused;
 };

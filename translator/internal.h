@@ -263,6 +263,7 @@ struct direct_gear {
 	uint32_t ticks, shorts;
 	uint32_t forgiven; /* exits that a new candidate may still make without being held to account */
 	uint64_t ran;    /* cycles of this stretch so far */
+	uint64_t unfit_since; /* TSC when it last came to a page that may not run directly */
 	uint8_t guess[STRETCH_GUESSES]; /* from 2 up: long */
 };
 

@@ -169,6 +169,7 @@ void tc_log_changed(struct tc *);
 	X(stretches_long, "long stretches of candidates' user code") \
 	X(stretches_short, "short stretches") \
 	X(stretches_mistaken, "of them run directly") \
+	X(stretches_held, "long ones held back: they came to pages that may not run directly again and again") \
 	X(translate_ns, "nanoseconds spent translating") \
 	X(callout_ns, "in generic callouts (estimated: one in 16 is timed)") \
 	X(interpret_ns, "interpreting besides them (estimated: one in 16 is timed)") \

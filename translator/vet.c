@@ -64,7 +64,8 @@ static bool repeated(const ZydisDecodedInstruction *z)
 
 /*
  * Are CF and ZF, as they are before the instruction at this offset, overwritten before anything looks at them? Jumps are followed
- * into other pages, too, as these are now.
+ * into other pages, too, as these are now. A call is the end of them: no calling convention hands flags over, and what is asked for
+ * here is written by compilers. (Functions that return flags there are.)
  */
 static bool flags_die(const struct vet *v, uint32_t at)
 {
@@ -82,6 +83,8 @@ static bool flags_die(const struct vet *v, uint32_t at)
 			return false;
 		if (f)
 			left &= ~(f->modified | f->set_0 | f->set_1 | f->undefined);
+		if (t.z.mnemonic == ZYDIS_MNEMONIC_CALL)
+			return t.z.meta.branch_type != ZYDIS_BRANCH_TYPE_FAR;
 		if (t.z.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE && t.z.mnemonic != ZYDIS_MNEMONIC_JMP)
 			return !left;
 		if (t.z.mnemonic == ZYDIS_MNEMONIC_JMP && !t.z.raw.imm[0].is_relative)

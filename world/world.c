@@ -101,6 +101,11 @@ bool world_room(const struct world *w, unsigned n)
 	return w->ops + n <= WORLD_OPS;
 }
 
+unsigned world_orders(const struct world *w)
+{
+	return w->ops;
+}
+
 void world_map(struct world *w, uint32_t first, uint32_t n, uint64_t file, unsigned prot)
 {
 	if (!world_room(w, 1))

@@ -59,6 +59,8 @@ unsigned world_page(const struct world *, uint32_t page);
 enum { WORLD_QUEUE = 192 }; /* mappings and unmappings that can wait for a run */
 /* Is there room in the queue for n more mappings? */
 bool world_room(const struct world *, unsigned n);
+/* How many wait. */
+unsigned world_orders(const struct world *);
 /* Can FS and GS be imitated? */
 bool world_segments_possible(const struct cpu_segment *fs, const struct cpu_segment *gs);
 

@@ -132,6 +132,58 @@ static void test_found_out(void **state)
 	assert_false(direct_gear(tc, SPACE));
 }
 
+/* A stretch runs directly; how does it go on behind two visits to pages that may not? */
+static bool goes_on_after_two_visits(bool far_apart)
+{
+	direct_user_code(tc, SPACE);
+	stretches_are(true);
+	direct_tick(tc, SPACE);
+	assert_true(direct_gear(tc, SPACE));
+	stretches_are(true);
+	direct_unfit(tc, SPACE);
+	assert_true(direct_gear(tc, SPACE)); /* the first was long after the last */
+	stretches_are(far_apart);
+	direct_unfit(tc, SPACE);
+	return direct_gear(tc, SPACE);
+}
+
+static void test_held_back(void **state)
+{
+	ticks_until_candidate(SPACE);
+	assert_true(goes_on_after_two_visits(true));
+	direct_kernel_code(tc);
+	assert_false(goes_on_after_two_visits(false));
+	assert_int_equal(tc->stats.stretches_held, 1);
+	direct_unfit(tc, SPACE); /* it runs translated: nothing more to hold */
+	assert_int_equal(tc->stats.stretches_held, 1);
+	direct_tick(tc, SPACE);
+	assert_false(direct_gear(tc, SPACE));
+	direct_kernel_code(tc);
+	stretches_are(true);
+	direct_user_code(tc, SPACE); /* goes on after the tick */
+	direct_tick(tc, SPACE);
+	assert_true(direct_gear(tc, SPACE));
+	/* who wants everything directly gets it */
+	tc->config.direct = TC_DIRECT_ON;
+	stretches_are(false);
+	direct_unfit(tc, SPACE);
+	direct_unfit(tc, SPACE);
+	assert_true(direct_gear(tc, SPACE));
+	assert_int_equal(tc->stats.stretches_held, 1);
+	assert_int_equal(tc->stats.world_unfit, 7);
+}
+
+/* What a candidate may spend before it is held to account grows with how long it had to wait. */
+static void test_forgiven(void **state)
+{
+	unsigned first = ticks_until_candidate(SPACE), forgiven = tc->direct_gear[SPACE].forgiven;
+
+	assert_true(forgiven > 0);
+	direct_demote(tc, SPACE, DEMOTED_COST);
+	assert_int_equal(ticks_until_candidate(SPACE), 2 * first);
+	assert_int_equal(tc->direct_gear[SPACE].forgiven, 2 * forgiven);
+}
+
 /* Time in the kernel does not count, nor that of other spaces. */
 static void test_only_user_time(void **state)
 {
@@ -205,7 +257,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, make, forget)
-		T(test_candidate), T(test_foretold), T(test_patterns), T(test_found_out), T(test_only_user_time),
+		T(test_candidate), T(test_foretold), T(test_patterns), T(test_found_out), T(test_held_back), T(test_forgiven),
+		T(test_only_user_time),
 		T(test_dismissed), T(test_never_and_always),
 	};
 
