@@ -80,6 +80,7 @@ struct tinsn {
 	uint8_t action, why;
 	uint8_t form;    /* enum form, for its memory operands */
 	bool has_mem;    /* explicit memory operand (ModRM or moffs) */
+	uint8_t thunk;   /* a call of a thunk (thunk.c): the register that it loads, plus one; else 0 */
 	bool varies;     /* loads its immediate from its source (vary.c) */
 	uint8_t seg;     /* its segment */
 	struct xmem mem; /* its address in guest registers; .guest set */

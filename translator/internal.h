@@ -104,9 +104,9 @@ struct ccf_exit {
 struct ccf_insn {
 	uint16_t host;
 	uint8_t guest;
-	uint8_t flags; /* INSN_VARIES: loads its immediate from its source (vary.c) */
+	uint8_t flags; /* INSN_VARIES: loads its immediate from its source (vary.c); a call of a thunk: tinsn.thunk */
 };
-enum { INSN_VARIES = 1 };
+enum { INSN_VARIES = 1, INSN_THUNK_SHIFT = 4 };
 
 struct ccf {
 	uint64_t gpa;      /* of the first byte */

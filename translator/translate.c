@@ -118,12 +118,13 @@ static bool writes_memory(const struct tinsn *t)
 /*
  * Behind a conditional branch the unit goes on with what comes next: code that is laid out in one piece needs no jump, no second
  * entry, and less of the host's caches. Not behind one that goes back, which is a loop's end and mostly taken.
+ * Calls of thunks (thunk.c) mostly come to nothing, too.
  */
 static bool goes_on(struct tu *u, const struct tinsn *t)
 {
 	enum { LAST_NEEDS = 2 };
 
-	return t->action == ACT_JCC && !tinsn_op16(t) && t->z.raw.imm[0].value.s > 0 &&
+	return (t->thunk || (t->action == ACT_JCC && !tinsn_op16(t) && t->z.raw.imm[0].value.s > 0)) &&
 	       ++u->branches <= CCF_EXITS - LAST_NEEDS && !counts_on(u->tc);
 }
 
@@ -176,6 +177,7 @@ static bool plan(struct tu *u)
 		if (!ok)
 			return false;
 		restrict_action(u, t);
+		t->thunk = u->known ? (uint8_t)(u->known[u->n].flags >> INSN_THUNK_SHIFT) : (uint8_t)thunk_called(u, t);
 		t->varies = (u->vary >> u->n & 1) && vary_possible(t);
 		if (u->n && u->tc->config.lockstep && starts_unit(t))
 			break;
@@ -259,6 +261,7 @@ static void cut_when_full(struct tu *u)
 
 static void emit_unit(struct tu *u)
 {
+	u->thunk = (uint8_t)thunk_unit(u);
 	xl_prologue(u);
 	counts_emit(u);
 	if (u->vary)
@@ -271,13 +274,14 @@ static void emit_unit(struct tu *u)
 
 		cut_when_full(u);
 		emit_insn(u, &u->insn[u->done]);
-		if (u->insn[u->done].action == ACT_JCC && u->done + 1 < u->n) {
+		if (emitters[u->insn[u->done].action].ends && u->done + 1 < u->n) {
 			count_end(u, u->done + 1 - u->count_from);
-			count_begin(u, u->done + 1);
+			count_begin(u, u->done + 1 - (u->insn[u->done].thunk ? THUNK_INSNS : 0));
 		}
 		u->map[u->done].host = (uint16_t)(u->e.len - start);
 		u->map[u->done].guest = u->insn[u->done].z.length;
 		u->map[u->done].flags = u->insn[u->done].varies ? INSN_VARIES : 0;
+		u->map[u->done].flags |= (uint8_t)(u->insn[u->done].thunk << INSN_THUNK_SHIFT);
 	}
 	count_end(u, u->n - u->count_from);
 	if (!u->ended)
@@ -395,6 +399,7 @@ static struct tu *unit_for(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t 
 	u->hinted = hint_on_page(tc, lin >> PAGE_SHIFT);
 	u->selfcheck = smc_page_selfchecks(tc, gpa_);
 	u->vary = 0;
+	u->known = NULL;
 	memset(u->exit, 0, sizeof(u->exit));
 	return u;
 }
@@ -483,6 +488,7 @@ bool translate_same(struct tc *tc, ccf_id id, char *err, size_t errlen)
 	const char *wrong = NULL;
 
 	u->limit = c->insns;
+	u->known = (const void *)tc_rx(tc, c->map);
 	if (!plan(u) || u->n != c->insns || u->end - u->lin != c->guest_len)
 		wrong = "other instructions";
 	u->selfcheck = c->flags & CCF_SELFCHECK;

@@ -26,6 +26,8 @@ struct tu {
 	unsigned done;        /* index of the one being emitted */
 	bool ended;           /* the last instruction leaves the unit by itself */
 	bool side_effect;
+	const struct ccf_insn *known; /* its map, when it is made again to compare; else null */
+	uint8_t thunk;        /* it is a thunk (thunk.c) for this register, plus one */
 	bool selfcheck;
 	uint64_t vary;        /* instructions that load their immediates (vary.c) */
 	const void *source;   /* then: where the host has the unit's bytes */
@@ -125,6 +127,13 @@ bool xl_lookup_possible(void);
 /* Direct exit to `target`: emits the jump; conditional when cc < 16. */
 enum { CC_ALWAYS = 16 };
 void xl_exit(struct tu *, unsigned cc, uint32_t target);
+/* thunk.c: calls of functions that load their return address, and these functions. */
+enum { THUNK_INSNS = 2 };
+unsigned thunk_called(const struct tu *, const struct tinsn *); /* tinsn.thunk */
+unsigned thunk_unit(const struct tu *);                         /* tu.thunk */
+void thunk_mark_entry(struct tu *);
+/* Behind the store of the return address, ESP not yet moved: the thunk's effect if it is one at run time, else an exit to it. */
+void thunk_call(struct tu *, const struct tinsn *, uint32_t target);
 /* Indirect exit: R8D holds the target. */
 void xl_exit_indirect(struct tu *);
 /* The stubs that exits use until they are chained. */

@@ -14,6 +14,7 @@
  *   mov r11d,word | callout                                             a system instruction by the lean path
  *   mov r11d,imm | lea r9,[rip+d] | mov r10d,imm | jmp [refill]         a look-up that missed
  *   mov r8,source | load from [r8+n]                                    the unit's own source (vary.c)
+ *   mov r8,[r13+n] | mov r10d,[r8+6] | mov r11d,[r8+10]                  is it a thunk? (thunk.c)
  *   mov r8,[counts] | mov r9,[r8+n] | lea r9,[r9+1] | mov [r8+n],r9      counting (counts.c)
  */
 #ifndef RINGFENCE_TRANSLATOR_VERIFY_H
@@ -68,6 +69,8 @@ enum kind {
 	K_TSC_HIGH, /* mov r8d, edx */
 	K_SOURCE,   /* mov r8, imm64 */
 	K_SOURCE_READ,
+	K_SLOT,     /* mov r8, [r13 + constant] */
+	K_ENTRY,    /* mov r10d, [r8 + 6] and mov r11d, [r8 + 10] behind it */
 	/* look-up form, in this order */
 	K_EA,        /* lea r8d, [...] */
 	K_PAGE,      /* shrx r11d, r8d, r12d */
@@ -118,6 +121,8 @@ struct vprefix {
 const char *verify_insn(const cs_insn *, uint32_t mode, struct vinsn *);
 
 /* ---- verify_table.c ---- */
+/* False: one that may not be there. */
+bool verify_scan_prefixes(const cs_insn *, struct vprefix *);
 bool verify_id_allowed(const cs_insn *);
 bool verify_writes_memory(const cs_insn *, unsigned operand);
 unsigned verify_true_size(const cs_insn *, unsigned reported);

@@ -13,36 +13,6 @@
 #include <stddef.h>
 #include <string.h>
 
-static bool scan_prefixes(const cs_insn *in, struct vprefix *p)
-{
-	unsigned i = 0;
-
-	*p = (struct vprefix){0};
-	for (; i < in->size; i++) {
-		switch (in->bytes[i]) {
-		case 0x65: p->gs = true; continue;
-		case 0x67: p->addr32 = true; continue;
-		case 0x66: p->op16 = true; continue;
-		case 0xf0: p->lock = true; continue;
-		case 0xf2:
-		case 0xf3: p->rep = true; continue;
-		case 0x26:
-		case 0x2e:
-		case 0x36:
-		case 0x3e:
-		case 0x64: return false;
-		default: break;
-		}
-		break;
-	}
-	if (i < in->size && (in->bytes[i] & 0xf0) == 0x40)
-		p->rex = in->bytes[i++];
-	if (i >= in->size)
-		return false;
-	p->opcode = in->bytes[i];
-	return true;
-}
-
 static bool vex_like(uint8_t op)
 {
 	return op == 0x62 || op == 0xc4 || op == 0xc5 || op == 0x8f || op == 0xd5;
@@ -145,6 +115,11 @@ static bool is_source_read(const cs_insn *in, struct vinsn *v)
 	return true;
 }
 
+static bool is_slot(const x86_op_mem *m)
+{
+	return m && plain_base(m, X86_REG_R13, m->disp) && m->disp >= 0 && m->disp <= (IBTC_SIZE - 1) * 8 && m->disp % 8 == 0;
+}
+
 /* Loads and stores of fields with a special meaning. */
 static enum kind kind_of_field(const cs_insn *in, struct vinsn *v)
 {
@@ -156,6 +131,8 @@ static enum kind kind_of_field(const cs_insn *in, struct vinsn *v)
 		return K_HOST_RSP;
 	if (is_reg(in, 0, X86_REG_R8) && plain_base(mem_operand(in, 1), X86_REG_R14, TCX_WINDOW))
 		return K_WINDOW;
+	if (is_reg(in, 0, X86_REG_R8) && is_slot(mem_operand(in, 1)))
+		return K_SLOT;
 	if (is_reg(in, 0, X86_REG_ECX) && is_tlb(mem_operand(in, 1), 4, offsetof(struct softtlb, minus_page), v))
 		return K_TAG;
 	if (is_reg(in, 0, X86_REG_R10) && is_tlb(mem_operand(in, 1), 8, offsetof(struct softtlb, delta), v))
@@ -236,7 +213,7 @@ static const char *indirect_jump(const cs_insn *in, struct vinsn *v)
 		v->kind = K_JUMP_TABLE;
 		return NULL;
 	}
-	if (m->index == X86_REG_INVALID && m->disp >= 0 && m->disp <= (IBTC_SIZE - 1) * 8 && m->disp % 8 == 0) {
+	if (is_slot(m)) {
 		v->kind = K_JUMP_SLOT;
 		return NULL;
 	}
@@ -414,7 +391,7 @@ static const char *check_memory(const cs_insn *in, unsigned n, const struct vpre
 									   "LEA shows a host address";
 	}
 	if (v->kind == K_TAG || v->kind == K_DELTA || v->kind == K_COUNT_LOAD || v->kind == K_COUNT_STORE ||
-	    v->kind == K_SOURCE_READ)
+	    v->kind == K_SOURCE_READ || v->kind == K_SLOT)
 		return p->gs || p->addr32 ? "prefixes on monitor memory" : NULL;
 	if (is_host_access(in, n))
 		return check_host_access(in, n, p, v);
@@ -575,7 +552,7 @@ const char *verify_insn(const cs_insn *in, uint32_t mode, struct vinsn *v)
 	*v = (struct vinsn){.kind = K_PLAIN, .target = -1};
 	if ((v->kind = look_up_shift(in)) != K_PLAIN)
 		return NULL;
-	if (!scan_prefixes(in, &p))
+	if (!verify_scan_prefixes(in, &p))
 		return "segment prefix other than GS";
 	if (vex_like(p.opcode) || !verify_id_allowed(in))
 		return "instruction that is not on the list";

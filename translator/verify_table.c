@@ -1,10 +1,40 @@
 /*
- * What the verifier lets pass: instructions, registers, and fields of the monitor's structures. Allowlists: what is
+ * What the verifier lets pass: prefixes, instructions, registers, and fields of the monitor's structures. Allowlists: what is
  * not here is refused.
  */
 #include "translator/verify.h"
 
 #include <string.h>
+
+bool verify_scan_prefixes(const cs_insn *in, struct vprefix *p)
+{
+	unsigned i = 0;
+
+	*p = (struct vprefix){0};
+	for (; i < in->size; i++) {
+		switch (in->bytes[i]) {
+		case 0x65: p->gs = true; continue;
+		case 0x67: p->addr32 = true; continue;
+		case 0x66: p->op16 = true; continue;
+		case 0xf0: p->lock = true; continue;
+		case 0xf2:
+		case 0xf3: p->rep = true; continue;
+		case 0x26:
+		case 0x2e:
+		case 0x36:
+		case 0x3e:
+		case 0x64: return false;
+		default: break;
+		}
+		break;
+	}
+	if (i < in->size && (in->bytes[i] & 0xf0) == 0x40)
+		p->rex = in->bytes[i++];
+	if (i >= in->size)
+		return false;
+	p->opcode = in->bytes[i];
+	return true;
+}
 
 #define I(name) X86_INS_##name
 

@@ -31,6 +31,7 @@ void xl_prologue(struct tu *u)
 	emit_rm_disp32(&u->e, 0x8d, H_RCX, H_R8, 0u - u->lin);
 	move_mark(u, MOVE_SUBTRACT);
 	ok = emit_jrcxz(&u->e);
+	thunk_mark_entry(u);
 	emit_mov64(&u->e, H_RCX, H_R9);
 	emit_jmp_mem(&u->e, tcx_mem(TCX_STUB_MISS));
 	emit_patch8(&u->e, ok, u->e.len);
@@ -109,6 +110,12 @@ bool xl_call(struct tu *u, const struct tinsn *t)
 		return false;
 	emit_store32_imm(&u->e, top, t->next);
 	move_mark(u, MOVE_ADD);
+	if (t->thunk) {
+		thunk_call(u, t, branch_target(t));
+		if (u->done + 1 == u->n)
+			xl_exit(u, CC_ALWAYS, t->next);
+		return true;
+	}
 	if (t->has_mem && t->form == FORM_LOOKUP)
 		xl_take_back(u, H_R8);
 	if (t->z.opcode != 0xff) {
