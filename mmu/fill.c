@@ -284,6 +284,7 @@ static bool raise_run(struct fill *f)
 		       (!by_entry || pte_alike(f, table, f->hi + 1)))
 			f->hi++;
 	}
+	rmap_written(f->m, f->gfn);
 	if (!window_protect(f->w, f->lo, f->hi - f->lo + 1, true)) {
 		mmu_evict_all(f->m);
 		f->lo = f->hi = f->page;

@@ -241,6 +241,7 @@ struct mmu {
 
 	struct bucket *bucket; /* reverse map, by guest frame >> 10 */
 	uint32_t buckets;
+	uint8_t *mixed; /* by block of frames: data beside code (rmap.c) */
 
 	struct tlbs *tlbs; /* softtlb.c */
 	struct fetch_entry fetch[2][FETCH_ENTRIES];
@@ -348,8 +349,10 @@ bool rmap_create(struct mmu *);
 void rmap_destroy(struct mmu *);
 /* Pages [page, page+n) of w are now writable mappings of [gfn, gfn+n). False: out of memory. */
 bool rmap_add(struct mmu *, const struct window *, uint32_t page, uint32_t n, uint64_t gfn);
-/* Make every writable mapping of the frame read-only. */
+/* Make every writable mapping of the frame read-only; perhaps some of its neighbours, too. */
 void rmap_protect(struct mmu *, uint64_t gfn);
+/* The frame, which is no code, is written to and becomes writable again. */
+void rmap_written(struct mmu *, uint64_t gfn);
 
 /* softtlb.c */
 /* A page of the guest's for one kind of access. */

@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-enum { BUCKET_SHIFT = 10, BUCKET_FRAMES = 1 << BUCKET_SHIFT, FIRST_CAPACITY = 16 };
+enum { BUCKET_SHIFT = 10, BUCKET_FRAMES = 1 << BUCKET_SHIFT, FIRST_CAPACITY = 16, TEXT_BLOCK = 16 };
 
 struct extent {
 	uint32_t page; /* first linear page */
@@ -26,7 +26,8 @@ bool rmap_create(struct mmu *m)
 
 	m->buckets = (uint32_t)(top >> (PAGE_SHIFT + BUCKET_SHIFT)) + 1;
 	m->bucket = calloc(m->buckets, sizeof(*m->bucket));
-	return m->bucket;
+	m->mixed = calloc((uint64_t)m->buckets * BUCKET_FRAMES / TEXT_BLOCK, 1);
+	return m->bucket && m->mixed;
 }
 
 void rmap_destroy(struct mmu *m)
@@ -34,6 +35,7 @@ void rmap_destroy(struct mmu *m)
 	for (uint32_t i = 0; m->bucket && i < m->buckets; i++)
 		free(m->bucket[i].v);
 	free(m->bucket);
+	free(m->mixed);
 }
 
 static bool holds(const struct window *w, uint32_t page, uint32_t gfn)
@@ -117,21 +119,68 @@ bool rmap_add(struct mmu *m, const struct window *w, uint32_t page, uint32_t n, 
 	return true;
 }
 
+/*
+ * A kernel's text becomes code a page at a time, and protecting costs the same for one page as for many. So when a second page of a
+ * block does, the whole block is protected in the supervisor window: what is no code in it is raised again when it is written. That makes
+ * a block a mixed one, which is left alone from then on.
+ */
+static bool other_code(const struct mmu *m, uint64_t gfn)
+{
+	uint64_t first = gfn & ~(uint64_t)(TEXT_BLOCK - 1);
+
+	for (uint64_t f = first; f < first + TEXT_BLOCK; f++)
+		if (f != gfn && physmap_is_code(m->pm, gpa(f << PAGE_SHIFT)))
+			return true;
+	return false;
+}
+
+static uint8_t *mixed(const struct mmu *m, uint64_t gfn)
+{
+	return &m->mixed[gfn / TEXT_BLOCK];
+}
+
+void rmap_written(struct mmu *m, uint64_t gfn)
+{
+	if (other_code(m, gfn))
+		*mixed(m, gfn) = true;
+}
+
+static bool is_text(const struct mmu *m, const struct window *w, uint64_t gfn)
+{
+	return w->space == MMU_SUPERVISOR && !*mixed(m, gfn) && other_code(m, gfn);
+}
+
+/* Protect the page, or all of its block that the extent accounts for. */
+static bool protect(struct mmu *m, const struct extent *e, uint32_t page, bool block)
+{
+	struct window *w = &m->win[e->space];
+	uint32_t lo = page, hi = page, shift = e->gfn - e->page; /* from a page to its frame */
+
+	while (block && lo > e->page && (lo + shift) % TEXT_BLOCK && holds(w, lo - 1, lo - 1 + shift))
+		lo--;
+	while (block && hi + 1 - e->page < e->n && (hi + 1 + shift) % TEXT_BLOCK && holds(w, hi + 1, hi + 1 + shift))
+		hi++;
+	if (!window_protect(w, lo, hi - lo + 1, false))
+		return false;
+	for (uint32_t p = lo; p <= hi; p++)
+		shadow_set(m, w, p, w->shadow[p] & ~(uint32_t)(SH_W | SH_NOWP));
+	return true;
+}
+
 void rmap_protect(struct mmu *m, uint64_t gfn)
 {
 	const struct bucket *b = &m->bucket[gfn >> BUCKET_SHIFT];
 
 	for (uint32_t i = 0; i < b->n; i++) {
 		const struct extent *e = &b->v[i];
-		struct window *w = &m->win[e->space];
+		const struct window *w = &m->win[e->space];
 		uint32_t page = e->page + (uint32_t)(gfn - e->gfn);
 
 		if (gfn - e->gfn >= e->n || !holds(w, page, (uint32_t)gfn))
 			continue;
-		if (!window_protect(w, page, 1, false)) {
+		if (!protect(m, e, page, is_text(m, w, gfn))) {
 			mmu_evict_all(m); /* no mapping at all is read-only enough */
 			return;
 		}
-		shadow_set(m, w, page, w->shadow[page] & ~(uint32_t)(SH_W | SH_NOWP));
 	}
 }

@@ -87,6 +87,37 @@ static void test_marked_before_fill(void **state)
 	env_close(&e);
 }
 
+/* The second code page of a block protects it all in the supervisor window, but not where there is data as well. */
+static void test_text_blocks(void **state)
+{
+	struct env e;
+	uint32_t v;
+
+	open_machine(&e);
+	for (unsigned user = 0; user < 2; user++)
+		assert_int_equal(touch_write(&e, user, 0x10000, 1), TOUCHED_FILLED);
+	physmap_mark_code(e.pm, gpa(0x212000));
+	assert_int_equal(touch_write(&e, false, 0x13000, 1), TOUCHED);
+	physmap_mark_code(e.pm, gpa(0x214000));
+	for (uint32_t page = 0x10000; page < 0x20000; page += 0x1000)
+		assert_int_equal(touch_read(&e, false, page, &v), TOUCHED);
+	assert_int_equal(touch_write(&e, false, 0xf000, 1), TOUCHED);
+	assert_int_equal(touch_write(&e, false, 0x20000, 1), TOUCHED);
+	assert_int_equal(touch_write(&e, true, 0x15000, 1), TOUCHED);
+	assert_int_equal(touch_write(&e, false, 0x12000, 1), TOUCH_CODE);
+	assert_int_equal(touch_write(&e, false, 0x14000, 1), TOUCH_CODE);
+
+	/* data after all: it is raised with its neighbours, and they stay so when more pages become code */
+	assert_int_equal(touch_write(&e, false, 0x15000, 1), TOUCHED_FILLED);
+	assert_int_equal(touch_write(&e, false, 0x17000, 1), TOUCHED);
+	physmap_mark_code(e.pm, gpa(0x216000));
+	assert_int_equal(touch_write(&e, false, 0x15000, 1), TOUCHED);
+	assert_int_equal(touch_write(&e, false, 0x17000, 1), TOUCHED);
+	assert_int_equal(touch_write(&e, false, 0x16000, 1), TOUCH_CODE);
+	assert_int_equal(touch_write(&e, false, 0x14000, 1), TOUCH_CODE);
+	env_close(&e);
+}
+
 /* A user window that is not current is protected as well. */
 static void test_marking_reaches_cached_windows(void **state)
 {
@@ -253,6 +284,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_marking_protects_every_alias),
 		cmocka_unit_test(test_marked_before_fill),
+		cmocka_unit_test(test_text_blocks),
 		cmocka_unit_test(test_marking_reaches_cached_windows),
 		cmocka_unit_test(test_reverse_map_compaction),
 		cmocka_unit_test(test_tracking),
