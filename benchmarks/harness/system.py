@@ -56,7 +56,7 @@ def operation_ns(samples):
 
 
 def metrics(results):
-    """system.KERNEL.PROGRAM.PEER: nanoseconds; .PEER.native: of native; .speedup: TCG's time over ours."""
+    """system.KERNEL.PROGRAM.PEER: nanoseconds; .PEER.native: of native; .speedup: TCG's time over ours; .over_translated."""
     out = {}
     for kernel, by_program in results.items():
         for program, by_peer in by_program.items():
@@ -68,4 +68,5 @@ def metrics(results):
                     out[f"{name}.{peer}.native"] = value / ns["native"]
             if "ringfence" in ns and "qemu-tcg" in ns:
                 out[f"{name}.speedup"] = ns["qemu-tcg"] / ns["ringfence"]
+            out |= compute.over_translated(name, by_peer)
     return out
