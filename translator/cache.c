@@ -72,6 +72,7 @@ static void evict_range(struct tc *tc, size_t from, size_t to)
 {
 	ccf_id last = 0;
 
+	tc->spare.len = 0;
 	if (to > tc->top)
 		to = tc->top;
 	for (size_t g = from / CCF_ALIGN; g < to / CCF_ALIGN; g++) {
@@ -86,9 +87,9 @@ static void evict_range(struct tc *tc, size_t from, size_t to)
 	}
 }
 
-uint32_t cache_reserve(struct tc *tc, size_t len)
+static size_t next_room(struct tc *tc, size_t need)
 {
-	size_t need = (len + CCF_ALIGN - 1) & ~(size_t)(CCF_ALIGN - 1), at;
+	size_t at;
 
 	if (tc->fill + need > (tc->segment + 1) * tc->seg_size) {
 		tc->segment = (tc->segment + 1) % TC_SEGMENTS;
@@ -99,14 +100,42 @@ uint32_t cache_reserve(struct tc *tc, size_t len)
 	tc->fill += need;
 	if (tc->top < tc->fill)
 		tc->top = tc->fill;
+	return at;
+}
+
+uint32_t cache_reserve(struct tc *tc, ccf_id id, size_t len)
+{
+	size_t need = (len + CCF_ALIGN - 1) & ~(size_t)(CCF_ALIGN - 1), at = tc->spare.off;
+
+	if (need <= tc->spare.len)
+		need = tc->spare.len; /* all of it, or it would get smaller each time */
+	else
+		at = next_room(tc, need);
+	tc->spare.len = 0;
+	for (size_t g = at / CCF_ALIGN; g < (at + need) / CCF_ALIGN; g++)
+		tc->granule[g] = id;
 	return (uint32_t)at;
 }
 
-void cache_write(struct tc *tc, ccf_id id, uint32_t off, const void *code, size_t len)
+void cache_write(struct tc *tc, uint32_t off, const void *code, size_t len)
 {
 	memcpy(tc->rw + off, code, len);
-	for (size_t g = off / CCF_ALIGN; g <= (off + len - 1) / CCF_ALIGN; g++)
-		tc->granule[g] = id;
+}
+
+/*
+ * Code that is rewritten all the time would fill the cache with its past, and have everything else evicted; and the room is warm.
+ */
+void cache_give_back(struct tc *tc, ccf_id id)
+{
+	const struct ccf *c = ccf_of(tc, id);
+	uint32_t off = c->host - c->entry;
+	size_t g = off / CCF_ALIGN;
+
+	for (; g < tc->size / CCF_ALIGN && tc->granule[g] == id; g++)
+		tc->granule[g] = 0;
+	ccf_release(tc, id);
+	tc->spare.off = off;
+	tc->spare.len = (uint32_t)(g * CCF_ALIGN) - off;
 }
 
 ccf_id cache_owner(const struct tc *tc, uintptr_t host)

@@ -78,23 +78,40 @@ uint32_t callout_interp(struct tcx *x)
 	return !undisturbed(x->tc, next);
 }
 
+/*
+ * Translate anew in the room of a CCF that is about to run and whose source has changed. False: it is dropped, and the rest is the
+ * dispatcher's.
+ */
+static bool translate_again(struct tc *tc, ccf_id id)
+{
+	struct ccf *c = ccf_of(tc, id);
+	uint32_t lin = c->lin, mode = c->mode;
+	uint64_t at = c->gpa;
+
+	vary_learn(tc, c);
+	c->flags |= CCF_STALE;
+	ccf_drop(tc, id);
+	if ((c->flags & CCF_CROSSING) || tc->unchained || tc->interrupted)
+		return false;
+	cache_give_back(tc, id);
+	id = translate(tc, lin, mode, at);
+	if (!id)
+		return false;
+	ibtc_put(tc, id);
+	tc->x.target = (uint64_t)tc_rx(tc, ccf_of(tc, id)->host);
+	return true;
+}
+
 /* A CCF of a self-checking page: is its source still what was translated? */
 uint32_t callout_check(struct tcx *x)
 {
 	struct tc *tc = x->tc;
-	struct ccf *c = ccf_of(tc, x->arg);
-
-	bool unchanged = ccf_unchanged(tc, c), leave = smc_selfchecked(tc, x->arg, unchanged);
+	bool unchanged = ccf_unchanged(tc, ccf_of(tc, x->arg)), leave = smc_selfchecked(tc, x->arg, unchanged);
 
 	if (!leave && unchanged)
 		return 0;
 	counts_take_back(tc, x->arg);
-	if (leave)
-		return 1;
-	vary_learn(tc, c);
-	c->flags |= CCF_STALE;
-	ccf_drop(tc, x->arg);
-	return 1;
+	return leave || !translate_again(tc, x->arg);
 }
 
 /* A look-up that missed cannot be filled: the instruction at x->target faults, sets A or D, crosses a page, meets a device, ... */

@@ -215,8 +215,10 @@ bool ccf_unchanged(struct tc *tc, const struct ccf *c)
 	uint8_t bytes[16]; /* one instruction */
 	const void *first, *second;
 
-	if (!(c->flags & CCF_CROSSING))
-		return same_source(tc, c, c->gpa);
+	if (!(c->flags & CCF_CROSSING)) {
+		first = physmap_host(tc->pm, gpa(c->gpa), c->guest_len);
+		return first && !memcmp(first, ccf_source(tc, c), c->guest_len);
+	}
 	first = physmap_host(tc->pm, gpa(c->gpa), head);
 	second = physmap_host(tc->pm, gpa(c->gpa2), c->guest_len - head);
 	if (!first || !second)

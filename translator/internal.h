@@ -290,6 +290,9 @@ struct tc {
 	size_t top;        /* end of what has ever been filled since it was empty */
 	unsigned segment;  /* segment being filled */
 	ccf_id *granule;   /* which CCF owns each CCF_ALIGN bytes */
+	struct {
+		uint32_t off, len;
+	} spare;           /* room given back; len 0: none */
 
 	/* CCF records */
 	struct ccf *ccf;
@@ -372,9 +375,11 @@ extern const char tc_enter_check[], tc_enter_end[], tc_enter_abort[], tc_fault_l
 /* ---- cache.c ---- */
 bool cache_create(struct tc *, char *err, size_t errlen);
 void cache_destroy(struct tc *);
-/* Room for `len` bytes; evicts what stood there. Returns the offset. */
-uint32_t cache_reserve(struct tc *, size_t len);
-void cache_write(struct tc *, ccf_id, uint32_t off, const void *code, size_t len);
+/* Room for `len` bytes of this CCF; evicts what stood there. Returns the offset. */
+uint32_t cache_reserve(struct tc *, ccf_id, size_t len);
+void cache_write(struct tc *, uint32_t off, const void *code, size_t len);
+/* Release a dropped CCF that nothing leads to any more; the next one that fits gets its room. */
+void cache_give_back(struct tc *, ccf_id);
 ccf_id cache_owner(const struct tc *, uintptr_t host); /* async-signal-safe; 0: none */
 void cache_flush(struct tc *);
 
@@ -391,7 +396,7 @@ void ccf_readdress(struct tc *, ccf_id, uint32_t lin);
 ccf_id ccf_find(struct tc *, uint32_t lin, uint32_t mode, uint64_t gpa);
 /* Only those within one page; for the lean path. */
 ccf_id ccf_find_whole(struct tc *, uint32_t lin, uint32_t mode, uint64_t gpa);
-/* Does the guest's memory still hold what the CCF was made from? */
+/* Does the guest's memory still hold what a CCF that checks itself was made from? */
 bool ccf_unchanged(struct tc *, const struct ccf *);
 /* Out of every table, chains undone; the code stays for revival. */
 void ccf_drop(struct tc *, ccf_id);

@@ -311,7 +311,8 @@ static void fill_record(struct tu *u, struct ccf *c, uint32_t off)
 			     (u->side_effect ? CCF_SIDE_EFFECT : 0) | (u->fixed ? CCF_FIXED : 0) |
 			     (u->vary ? CCF_VARIES : 0));
 	c->fields = (uint8_t)u->fields;
-	c->hash = code_hash(src, c->guest_len);
+	if (!u->selfcheck || (c->flags & CCF_CROSSING))
+		c->hash = code_hash(src, c->guest_len);
 	memcpy(c->exit, u->exit, sizeof(c->exit));
 	c->map = (off + (uint32_t)u->e.len + 3) & ~3u;
 }
@@ -356,15 +357,15 @@ static ccf_id publish(struct tu *u)
 	struct tc *tc = u->tc;
 	size_t map_bytes = u->n * sizeof(u->map[0]), field_bytes = u->fields * sizeof(u->field[0]);
 	size_t source_bytes = u->selfcheck && u->gpa2 == ~0ull ? u->end - u->lin : 0;
-	uint32_t off = cache_reserve(tc, u->e.len + 3 + map_bytes + field_bytes + source_bytes);
+	uint32_t off = cache_reserve(tc, u->id, u->e.len + 3 + map_bytes + field_bytes + source_bytes);
 	struct ccf *c = ccf_of(tc, u->id);
 
 	fill_record(u, c, off);
-	cache_write(tc, u->id, off, u->code, u->e.len);
-	cache_write(tc, u->id, c->map, u->map, map_bytes);
-	cache_write(tc, u->id, c->map + (uint32_t)map_bytes, u->field, field_bytes);
+	cache_write(tc, off, u->code, u->e.len);
+	cache_write(tc, c->map, u->map, map_bytes);
+	cache_write(tc, c->map + (uint32_t)map_bytes, u->field, field_bytes);
 	if (source_bytes)
-		cache_write(tc, u->id, c->map + (uint32_t)(map_bytes + field_bytes), physmap_host(tc->pm, gpa(u->gpa), source_bytes),
+		cache_write(tc, c->map + (uint32_t)(map_bytes + field_bytes), physmap_host(tc->pm, gpa(u->gpa), source_bytes),
 			    source_bytes);
 	ccf_insert(tc, u->id);
 	symbols_add(tc, u->id);

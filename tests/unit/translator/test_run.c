@@ -277,6 +277,26 @@ static void test_sse_in_ring0(void **state)
 	bench_close(&b);
 }
 
+/* An instruction becomes another one each time: its translations succeed each other in one place. */
+static void test_code_rewritten(void **state)
+{
+	const struct tc_stats *s;
+	uint32_t want = 0;
+	struct bench b;
+
+	for (unsigned i = 0; i < WRITES; i++)
+		want = i % 2 ? want + 3 : want ^ 3;
+	bench_open(&b, &small);
+	/* mov ecx, WRITES; xor eax, eax; 1: xor byte [2f], 30h (ADD and XOR); jmp 2f; 2: add eax, 3; dec ecx; jnz 1b */
+	RUN(&b, 0xb9, LE32(WRITES), 0x31, 0xc0, 0x80, 0x35, LE32(AT_CODE + 16), 0x30, 0xeb, 0, 0x05, LE32(3), 0x49, 0x75, 0xef);
+	assert_int_equal(reg(&b, R_EAX), want);
+	s = tc_statistics(b.tc);
+	assert_true(s->translations > WRITES / 2);
+	assert_int_equal(s->evictions, 0);
+	assert_true(s->dispatches < WRITES / 4);
+	bench_close(&b);
+}
+
 enum { BLOCKS = 20000 };
 
 /* More blocks than fit into the smallest cache: inc eax; jmp next */
@@ -540,6 +560,7 @@ int main(void)
 		cmocka_unit_test(test_gs_in_ring0),
 		cmocka_unit_test(test_data_beside_code),
 		cmocka_unit_test(test_number_rewritten),
+		cmocka_unit_test(test_code_rewritten),
 		cmocka_unit_test(test_sse_in_ring0),
 		cmocka_unit_test(test_eviction),
 		cmocka_unit_test(test_kick),
