@@ -40,30 +40,31 @@ void hint_set(struct tc *tc, uint32_t lin, enum form form, enum form_cause cause
 	history_note(tc->history, HISTORY_FORM, lin, tc->mode, HISTORY_FORM_ARG(form, cause));
 }
 
+/* Learnt because accesses were emulated, and now in this form (hint_served). */
+static bool emulated(uint64_t h, uint32_t lin, enum form form)
+{
+	return (uint32_t)h == lin && (h >> 32 & 0xff) == ((uint64_t)CAUSE_EMULATED << 4 | form);
+}
+
 /*
  * The instruction raised an exception, or had to be emulated, by way of a host signal (a division by zero, say). True when it keeps doing
  * so: then another form does it at a fraction of the price.
  */
 bool hint_exception(struct tc *tc, uint32_t lin)
 {
-	enum { PATIENCE = 16 };
+	enum { PATIENCE = 16, PATIENCE_AGAIN = 2 };
 	uint64_t *h = slot(tc, lin);
 
 	if ((uint32_t)*h != lin)
 		*h = (uint64_t)FORM_WINDOW << 32 | lin;
 	*h += 1ull << 40;
-	return *h >> 40 >= PATIENCE;
+	return *h >> 40 >= (emulated(*h, lin, FORM_WINDOW) ? PATIENCE_AGAIN : PATIENCE);
 }
 
 /*
  * The loop that copies is shared: Linux patches its text by the MEMCPY that everybody calls, thousands of times while it starts and hardly ever
  * after. So its look-up form ends when it was of no use 256 times in a row.
  */
-static bool emulated(uint64_t h, uint32_t lin, enum form form)
-{
-	return (uint32_t)h == lin && (h >> 32 & 0xff) == ((uint64_t)CAUSE_EMULATED << 4 | form);
-}
-
 void hint_served(struct tc *tc, uint32_t lin, bool window_would_do)
 {
 	enum { PATIENCE = 256 };
