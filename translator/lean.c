@@ -27,9 +27,10 @@ static uint64_t note_entered(struct tc *tc, uintptr_t host)
 	return host;
 }
 
-static ccf_id find_known(struct tc *tc, uint32_t lin)
+/* Where a direct exit leads is mostly new, and then not in the branch table: looking there is a cache miss for nothing. */
+static ccf_id find_known(struct tc *tc, uint32_t lin, bool direct)
 {
-	ccf_id id = ibtc_get(tc, lin);
+	ccf_id id = direct ? 0 : ibtc_get(tc, lin);
 	gpa_t at;
 
 	if (id || !mmu_lean_code(tc->mmu, tc->mode & MODE_USER, gva(lin), &at))
@@ -45,7 +46,7 @@ static ccf_id find_known(struct tc *tc, uint32_t lin)
 static uint64_t proceed(struct tc *tc, uint32_t exit)
 {
 	uint32_t lin = (uint32_t)tc->cpu->rip;
-	ccf_id id = find_known(tc, lin);
+	ccf_id id = find_known(tc, lin, exit);
 
 	if (!id)
 		return LEAN_LEAVE;
