@@ -136,8 +136,6 @@ bool walk_large_frame(const struct cpu *, uint64_t pde, uint64_t *gfn);
 #define WINDOW_SIZE   (1ull << 32)
 #define WINDOW_STRIDE (1ull << 33)
 #define WINDOW_PAGES  (1u << 20)
-/* A run of up to so many pages gets its host page-table entries at once, instead of by a host fault each. */
-#define POPULATE_PAGES 16
 #define RUN_LIMIT     ((64u << 20) >> PAGE_SHIFT)
 enum {
 	MAX_SLOTS = 2048,

@@ -142,7 +142,7 @@ static bool map_once(struct mmu *m, struct window *w, uint32_t page, uint32_t n,
 {
 	uint64_t file = physmap_file_offset(m->pm, gpa(gfn << PAGE_SHIFT));
 	int prot = PROT_READ | (write ? PROT_WRITE : 0),
-	    flags = MAP_SHARED | MAP_FIXED | MAP_NORESERVE | (n <= POPULATE_PAGES ? MAP_POPULATE : 0);
+	    flags = MAP_SHARED | MAP_FIXED | MAP_NORESERVE;
 
 	if (all_parked(w, page, n, gfn)) {
 		if (!window_protect(w, page, n, write))

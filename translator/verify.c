@@ -95,9 +95,10 @@ static const struct {
 	[K_COMPARE] = {BIT(K_TAG), BIT(K_JRCXZ_LOOKUP)},
 	[K_JRCXZ_LOOKUP] = {BIT(K_COMPARE), BIT(K_RESTORE_RCX)},
 	[K_HIT] = {0, BIT(K_DELTA)},
-	[K_DELTA] = {BIT(K_HIT), BIT(K_TAKE_BACK) | BIT(K_HOST_ACCESS)},
+	[K_DELTA] = {BIT(K_HIT), BIT(K_TAKE_BACK) | BIT(K_HALVES) | BIT(K_HOST_ACCESS)},
 	[K_TAKE_BACK] = {BIT(K_DELTA), BIT(K_HOST_ACCESS)},
-	[K_HOST_ACCESS] = {BIT(K_DELTA) | BIT(K_TAKE_BACK), 0},
+	[K_HALVES] = {BIT(K_DELTA), BIT(K_HOST_ACCESS)},
+	[K_HOST_ACCESS] = {BIT(K_DELTA) | BIT(K_TAKE_BACK) | BIT(K_HALVES), 0},
 	[K_COUNTS] = {0, BIT(K_COUNT_LOAD)},
 	[K_COUNT_LOAD] = {BIT(K_COUNTS), BIT(K_COUNT_ADD)},
 	[K_COUNT_ADD] = {BIT(K_COUNT_LOAD), BIT(K_COUNT_STORE)},
@@ -168,6 +169,8 @@ static void refine_kind(const struct verifier *v, struct vinsn *i)
 		i->kind = K_ACCESS_R10;
 	else if (i->kind == K_TAKE_BACK && v->last != K_DELTA)
 		i->kind = K_PLAIN;
+	else if (v->last == K_DELTA && v->in->size == 2 && v->in->bytes[0] == 0x86 && v->in->bytes[1] >= 0xc0)
+		i->kind = K_HALVES;
 	else if (i->kind == K_JRCXZ && v->last == K_COMPARE)
 		i->kind = K_JRCXZ_LOOKUP;
 	else if (i->kind == K_RESTORE_RCX && v->lookup && v->dead && v->rcx_zero == (int64_t)v->in->address)

@@ -84,6 +84,7 @@ enum kind {
 	K_HIT,       /* mov rcx, r9 where that JRCXZ leads */
 	K_DELTA,     /* mov r10, [r12 + r10*8 + delta] */
 	K_TAKE_BACK, /* mov r11d, [r14 + tmp] */
+	K_HALVES,    /* xchg of a register's two low bytes */
 	K_HOST_ACCESS, /* any permitted instruction on [r10 + r8] */
 	/* counting, in this order */
 	K_COUNTS,      /* mov r8, [r14 + counts] */

@@ -118,25 +118,41 @@ static void immediates(struct tu *u, const struct tinsn *t)
 			emit_bytes(&u->e, t->bytes + t->z.raw.imm[i].offset, t->z.raw.imm[i].size / 8);
 }
 
+/*
+ * XCHG AL, AH and their like: AH to BH have no encoding beside a REX prefix, so they change places with AL to BL for one
+ * instruction. Only behind a look-up, where that cannot fault any more.
+ */
+static void exchange_halves(struct tu *u, unsigned low)
+{
+	emit_u8(&u->e, 0x86);
+	emit_u8(&u->e, (uint8_t)(0xc0 | (low + 4) << 3 | low));
+}
+
 static bool copy_with_memory(struct tu *u, const struct tinsn *t)
 {
 	const ZydisDecodedInstruction *z = &t->z;
 	struct xmem m;
-	unsigned rex;
+	unsigned rex, reg = z->raw.modrm.reg;
+	bool high;
 
 	if (!xl_mem(u, t, &m))
 		return false;
 	rex = emit_rex_of(m);
-	if (rex && reg_field_is_byte(z) && z->raw.modrm.reg >= 4)
+	high = rex && reg_field_is_byte(z) && reg >= 4;
+	if (high && (t->form != FORM_LOOKUP || z->mnemonic == ZYDIS_MNEMONIC_CMPXCHG))
 		return false;
+	if (high)
+		exchange_halves(u, reg -= 4);
 	if (m.guest)
 		emit_u16(&u->e, 0x6765);
 	keep_prefixes(u, z);
 	if (rex)
 		emit_u8(&u->e, (uint8_t)(0x40 | rex));
 	opcode_bytes(u, z, z->opcode == 0x82 && z->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT ? 0x80 : z->opcode);
-	emit_modrm_mem(&u->e, z->raw.modrm.reg, m);
+	emit_modrm_mem(&u->e, reg, m);
 	immediates(u, t);
+	if (high)
+		exchange_halves(u, reg);
 	return true;
 }
 

@@ -94,6 +94,57 @@ static void test_thunk(void **state)
 	bench_close(&b);
 }
 
+struct outcome_of {
+	uint64_t gpr[8];
+	uint32_t eflags, memory;
+};
+
+static struct outcome_of run_once(struct bench *b, bool interp)
+{
+	struct outcome_of o;
+
+	bench_reset(b, true);
+	bench_put32(b, AT_DATA, 0x87654321);
+	if (interp)
+		assert_true(bench_run_interp(b, 1000));
+	else
+		bench_run_tc(b);
+	assert_int_equal(bench_vector(b), 13); /* HLT of user code */
+	memcpy(o.gpr, b->cpu->gpr, sizeof(o.gpr));
+	o.eflags = bench_get32(b, (uint32_t)b->cpu->gpr[R_ESP] + 12); /* error code, EIP, CS, EFLAGS */
+	o.memory = bench_get32(b, AT_DATA);
+	return o;
+}
+
+/* By look-up, AH to BH cannot be encoded beside the registers that hold the address. */
+static void test_high_bytes(void **state)
+{
+	static const uint16_t opcodes[] = {0x00, 0x08, 0x10, 0x18, 0x20, 0x28, 0x30, 0x38, 0x84, 0x86, 0x88, 0x02, 0x0a,
+					   0x12, 0x1a, 0x22, 0x2a, 0x32, 0x3a, 0x8a, 0x0fc0, 0x0fb0};
+	struct bench b;
+
+	bench_open(&b, &small);
+	b.tc->config.lookup = TC_LOOKUP_ON;
+	for (unsigned i = 0; i < ARRAY_LEN(opcodes); i++) {
+		for (unsigned reg = 4; reg < 8; reg++) {
+			/* mov eax, ...; mov ebx, ...; mov edx, ...; mov ecx, AT_DATA; add al, 0x80; op [ecx], reg; hlt */
+			uint8_t code[] = {0xb8, LE32(0x12345678), 0xbb, LE32(0x9abcdef0), 0xba, LE32(0x13572143), 0xb9,
+					  LE32(AT_DATA), 0x04, 0x80, 0x90, opcodes[i] & 0xff, (uint8_t)(reg << 3 | 1), 0xf4};
+			struct outcome_of ours, right;
+
+			if (opcodes[i] >> 8)
+				code[22] = 0x0f;
+			bench_put(&b, AT_CODE, code, sizeof(code));
+			ours = run_once(&b, false);
+			right = run_once(&b, true);
+			assert_memory_equal(&ours, &right, sizeof(ours));
+		}
+	}
+	/* the golden files tell which are interpreted */
+	assert_true(tc_statistics(b.tc)->refills > 0);
+	bench_close(&b);
+}
+
 static void test_indirect(void **state)
 {
 	struct bench b;
@@ -553,6 +604,7 @@ int main(void)
 		cmocka_unit_test(test_chaining),
 		cmocka_unit_test(test_side_exits),
 		cmocka_unit_test(test_thunk),
+		cmocka_unit_test(test_high_bytes),
 		cmocka_unit_test(test_indirect),
 		cmocka_unit_test(test_indirect_after_change),
 		cmocka_unit_test(test_store_to_own_block),
