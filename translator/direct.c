@@ -98,7 +98,7 @@ struct direct *direct_create(struct tc *tc)
 
 	if (tc->config.direct == TC_DIRECT_OFF || tc->config.lockstep || tc->config.interpret)
 		return NULL;
-	why = world_unavailable(physmap_fd(tc->pm), &cost);
+	why = world_unavailable(physmap_fd(tc->pm), &cost, &tc->cpuid_faults);
 	d = why ? NULL : calloc(1, sizeof(*d));
 	if (!d) {
 		fprintf(stderr, "ringfence: user code runs translated, not directly: %s\n", why ? why : "out of memory");

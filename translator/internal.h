@@ -321,6 +321,7 @@ struct tc {
 	struct direct_gear *stretch; /* of whose code a stretch runs since stretch_since; null: none */
 	uint64_t stretch_since, exit_cycles; /* what going into a world and out takes */
 	bool stretch_interrupted;    /* what comes now is an interrupt, not its end */
+	bool cpuid_faults;           /* CPUID traps in worlds */
 	bool lookup_possible;
 	bool fsgsbase;
 	const struct softtlb *softtlb[2]; /* of supervisor and user accesses */

@@ -8,7 +8,7 @@
  *      the page, also from words in the page that are addresses in the page: every instruction on the way must be harmless.
  *   2. What lies between is decoded from front to back, and its branches are followed too; the same holds for it. Bytes that do
  *      not decode are data.
- *   3. The encodings of CPUID and SMSW may occur at no offset at all, not even within other instructions.
+ *   3. The encodings of SMSW, and of CPUID where it does not trap, may occur at no offset at all, not even within other instructions.
  *
  * A page that fails runs translated, all of it. It is looked at again when it is written, and now and then.
  *
@@ -138,6 +138,8 @@ static bool harmless(struct vet *v, const struct tinsn *t)
 		v->needs |= NEEDS_FLAGS;
 	if (z->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY || t->next < t->eip)
 		return false;
+	if (z->mnemonic == ZYDIS_MNEMONIC_CPUID)
+		return v->tc->cpuid_faults;
 	if (segment_move(z) || z->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR || !harmless_mnemonic(z))
 		return false;
 	if ((z->mnemonic == ZYDIS_MNEMONIC_BSF || z->mnemonic == ZYDIS_MNEMONIC_BSR) && !harmless_bit_scan(v, t))
@@ -227,7 +229,7 @@ static bool hidden_encoding(struct vet *v, unsigned at)
 		return false;
 	switch (byte_at(v, at + 1)) {
 	case 0xa2: /* CPUID */
-		return true;
+		return !v->tc->cpuid_faults;
 	case 0x01:
 		return (byte_at(v, at + 2) >> 3 & 7) == 4; /* SMSW */
 	default:

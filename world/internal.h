@@ -10,6 +10,7 @@ struct world {
 	struct world_page *page; /* shared */
 	struct world_orders *orders;
 	bool dead;
+	bool cpuid_faults;
 	bool asleep; /* known to be, since it was last given the turn */
 	int cpu; /* the processor it is bound to; -1: none yet */
 	atomic_bool running;

@@ -144,6 +144,7 @@ bool process_start(struct world *w, char *err, size_t errlen)
 		return false;
 	}
 	w->page->monitor_sleeps = 0;
+	w->cpuid_faults = w->page->cpuid_faults; /* no guest code has run in it */
 	return true;
 }
 

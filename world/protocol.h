@@ -69,7 +69,8 @@ struct world_page {
 	uint16_t cs, ss, ds, es;
 	uint32_t pad[3];
 	uint32_t ran; /* set by the world before guest code runs: what it was given is not the state any more */
-	uint32_t pad1[2];
+	uint32_t cpuid_faults; /* set by the world before it is ready: CPUID raises #GP in it */
+	uint32_t pad1;
 	uint8_t fx[512];
 	uint64_t xsave_header[8]; /* FXSAVE image and this are what XRSTOR takes */
 	/* why it came back */

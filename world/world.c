@@ -75,6 +75,11 @@ void world_destroy(struct world *w)
 	free(w);
 }
 
+bool world_cpuid_faults(const struct world *w)
+{
+	return w->cpuid_faults;
+}
+
 int world_pid(const struct world *w)
 {
 	return w->pid;
@@ -399,7 +404,7 @@ void world_measure(struct world *w, struct world_cost *cost)
 	cost->cpu_ns = cost->own_ns + (clock_ns(CLOCK_THREAD_CPUTIME_ID) - mine) / ROUNDS;
 }
 
-const char *world_unavailable(int ram_fd, struct world_cost *cost)
+const char *world_unavailable(int ram_fd, struct world_cost *cost, bool *cpuid_faults)
 {
 	static char text[256];
 	struct world *w = world_create(ram_fd, text, sizeof(text));
@@ -411,6 +416,7 @@ const char *world_unavailable(int ram_fd, struct world_cost *cost)
 		why = "32-bit code segments or LDT entries do not work on this host";
 	else
 		world_measure(w, cost);
+	*cpuid_faults = w->cpuid_faults;
 	world_destroy(w);
 	world_unbind_thread(true); /* threads started by this one inherit what it is bound to */
 	return why;

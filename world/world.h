@@ -75,6 +75,8 @@ void world_kick(struct world *);
  */
 void world_unbind_thread(bool now);
 int world_pid(const struct world *);
+/* Does CPUID raise #GP in it? Some hosts can have that. */
+bool world_cpuid_faults(const struct world *);
 /* What a run costs that stops at once. */
 struct world_cost {
 	uint64_t cycles;         /* of the TSC, from going in to being back: the least of several */
@@ -82,8 +84,11 @@ struct world_cost {
 };
 /* The world must be empty, and is afterwards. */
 void world_measure(struct world *, struct world_cost *);
-/* Does this host have what worlds need? Runs one for a moment. Null: yes, and at what cost; else one line saying what is missing. */
-const char *world_unavailable(int ram_fd, struct world_cost *);
+/*
+ * Does this host have what worlds need? Runs one for a moment. Null: yes, at what cost, and what world_cpuid_faults says of each;
+ * else one line saying what is missing.
+ */
+const char *world_unavailable(int ram_fd, struct world_cost *, bool *cpuid_faults);
 /* Processor time it has used so far; 0 when it is dead. */
 int64_t world_cpu_ns(const struct world *);
 

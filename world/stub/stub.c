@@ -221,7 +221,7 @@ static void lock_up(void)
 		die(); /* the monitor died before that */
 	sys3(157, PR_SET_NAME, (long)"ringfence-world", 0);
 	sys3(157, PR_SET_DUMPABLE, 0, 0);
-	sys3(158 /* arch_prctl */, 0x1012 /* ARCH_SET_CPUID */, 0, 0);
+	PAGE->cpuid_faults = sys3(158 /* arch_prctl */, 0x1012 /* ARCH_SET_CPUID */, 0, 0) == 0;
 	limit(RLIMIT_CORE, 0);
 	limit(RLIMIT_FSIZE, 0);
 	limit(RLIMIT_NPROC, 0);

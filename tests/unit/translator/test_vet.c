@@ -114,6 +114,18 @@ static void inside_instructions(void **state)
 	assert_false(fit(PAGE_SIZE - 1, "\x0f\xa2", 2, 0x90));
 }
 
+/* Where CPUID traps in worlds, as it does on some hosts, it may be anywhere; what does not trap still may not. */
+static void cpuid_that_traps(void **state)
+{
+	b.tc->cpuid_faults = true;
+	assert_true(fit(0x100, "\x0f\xa2", 2, 0x90));
+	assert_true(fit(0, "\xb8\x00\x0f\xa2\x00\xeb\xf9", 7, 0x90));
+	assert_true(fit(PAGE_SIZE - 1, "\x0f\xa2", 2, 0x90));
+	assert_false(fit(0x100, "\x0f\xa2\x0f\x31", 4, 0x90)); /* RDTSC */
+	assert_false(fit(0, "\x81\xc1\x0f\x01\xe0\x00\xeb\xf8", 8, 0x90));
+	b.tc->cpuid_faults = false;
+}
+
 /* Branches and addresses that lead into an instruction. */
 static void ways_into_the_middle(void **state)
 {
@@ -182,7 +194,7 @@ static int close_machine(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(harmful_instructions), cmocka_unit_test(inside_instructions),
+		cmocka_unit_test(harmful_instructions), cmocka_unit_test(inside_instructions), cmocka_unit_test(cpuid_that_traps),
 		cmocka_unit_test(ways_into_the_middle), cmocka_unit_test(two_pages), cmocka_unit_test(conditions),
 	};
 

@@ -178,6 +178,16 @@ static void test_traps(void **state)
 	assert_int_equal(r.gpr[R_EAX] & ~(uint32_t)FL_ARITH, FL_FIXED1 | FL_IF);
 }
 
+/* It says of itself whether this traps. */
+static void test_cpuid(void **state)
+{
+	CODE_IS(0x90);
+	r.gpr[R_EAX] = 0;
+	STOPS("\x0f\xa2\x0f\x0b", world_cpuid_faults(w) ? SIGSEGV : SIGILL, world_cpuid_faults(w) ? EXC_GP : EXC_UD,
+	      world_cpuid_faults(w) ? 0 : 2);
+	assert_true(world_cpuid_faults(w) == (r.gpr[R_EAX] == 0)); /* there is more than one leaf */
+}
+
 static void test_kick(void **state)
 {
 	CODE_IS(0x40, 0xeb, 0xfd); /* inc eax; jmp */
@@ -387,10 +397,12 @@ static void test_available(void **state)
 {
 	struct world_cost c = {0};
 	cpu_set_t before, after;
+	bool cpuid_faults;
 
 	world_unbind_thread(true);
 	assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
-	assert_null(world_unavailable(ram, &c));
+	assert_null(world_unavailable(ram, &c, &cpuid_faults));
+	assert_int_equal(cpuid_faults, world_cpuid_faults(w));
 	assert_true(c.cycles > 0 && c.cpu_ns > 0);
 	assert_int_equal(sched_getaffinity(0, sizeof(after), &after), 0);
 	assert_true(CPU_EQUAL(&before, &after));
@@ -401,7 +413,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
 		T(test_available), T(test_registers), T(test_page_faults), T(test_segments),
-		T(test_vector_state), T(test_other_vector_state), T(test_traps),
+		T(test_vector_state), T(test_other_vector_state), T(test_traps), T(test_cpuid),
 		T(test_kick), T(test_stopped_and_killed), T(test_killed), T(test_measure), T(test_place),
 		T(test_signals_from_outside), T(test_monitor_killed), T(test_nothing_leaks),
 	};
