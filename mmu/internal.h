@@ -161,6 +161,7 @@ struct slot {
 	uint16_t live;	 /* pages with a shadow word */
 };
 
+_Static_assert(MAX_SLOTS / 64 <= 32, "window.ever has a bit for each word");
 struct window {
 	unsigned space;
 	uintptr_t base;
@@ -168,6 +169,7 @@ struct window {
 	uint32_t *parked; /* frame << 8 | SH_PARKED, or 0; meaningless where SH_R is set */
 	struct slot *slots;
 	uint64_t used[MAX_SLOTS / 64]; /* slots with live != 0 */
+	uint32_t ever;                 /* words of it that are not zero, or were not once */
 	uint64_t global[MAX_SLOTS / 64]; /* of these: every live page had G set when it was filled */
 	uint32_t vmas;		       /* host mappings this window is made of */
 	uint32_t nowp, tracked;	       /* pages with SH_NOWP, SH_CODE */

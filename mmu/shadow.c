@@ -67,6 +67,7 @@ void shadow_set(struct mmu *m, struct window *w, uint32_t page, uint32_t word)
 	count_edges(m, w, page, before);
 	if (!old && s->live++ == 0) {
 		w->used[n / 64] |= 1ull << (n % 64);
+		w->ever |= 1u << n / 64;
 	} else if (!word && --s->live == 0) {
 		w->used[n / 64] &= ~(1ull << (n % 64));
 		if (s->snap)

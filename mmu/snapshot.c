@@ -209,17 +209,22 @@ static enum fate fate_of(const struct window *w, uint32_t page, uint64_t old, ui
 	return only_write_lost(old, now) ? PAGE_LOSES_WRITE : PAGE_GOES;
 }
 
-/* By words: nothing here may use vector registers or a library. */
-static bool same_line(const uint8_t *a, const uint8_t *b, unsigned line)
+static uint64_t differing(const uint8_t *a, const uint8_t *b, unsigned word)
 {
-	uint64_t differing = 0, x, y;
+	uint64_t x, y;
 
-	for (unsigned at = line * LINE_BYTES; at < (line + 1) * LINE_BYTES; at += 8) {
-		memcpy(&x, a + at, 8);
-		memcpy(&y, b + at, 8);
-		differing |= x ^ y;
-	}
-	return !differing;
+	memcpy(&x, a + word * 8, 8);
+	memcpy(&y, b + word * 8, 8);
+	return x ^ y;
+}
+
+/* By words, and all of them: nothing here may use vector registers or a library, and lines mostly are the same. */
+static bool same_line(const uint8_t *table, const uint8_t *snap, unsigned line)
+{
+	const uint8_t *a = table + line * LINE_BYTES, *b = snap + line * LINE_BYTES;
+
+	return !(differing(a, b, 0) | differing(a, b, 1) | differing(a, b, 2) | differing(a, b, 3) |
+		 differing(a, b, 4) | differing(a, b, 5) | differing(a, b, 6) | differing(a, b, 7));
 }
 
 static void compare_entry(struct drop *d, struct slot *s, uint32_t page, uint64_t now)
@@ -294,7 +299,9 @@ void snapshot_compare_window(struct mmu *m, struct window *w, bool global)
 	if (!m->mode.on)
 		return;
 	drop_begin(&d, m, w);
-	for (unsigned i = 0; i < ARRAY_LEN(w->used); i++) {
+	for (uint32_t words = w->ever; words; words &= words - 1) {
+		unsigned i = (unsigned)__builtin_ctz(words);
+
 		for (uint64_t left = slots_to_compare(m, w, i, global); left; left &= left - 1) {
 			unsigned slot = i * 64 + (unsigned)__builtin_ctzll(left);
 			struct slot *s = &w->slots[slot];
@@ -377,7 +384,9 @@ static bool table_stays(struct mmu *m, struct window *w, unsigned slot)
 
 bool snapshot_window_stays(struct mmu *m, struct window *w, bool global)
 {
-	for (unsigned i = 0; i < ARRAY_LEN(w->used); i++) {
+	for (uint32_t words = w->ever; words; words &= words - 1) {
+		unsigned i = (unsigned)__builtin_ctz(words);
+
 		for (uint64_t left = slots_to_compare(m, w, i, global); left; left &= left - 1) {
 			unsigned slot = i * 64 + (unsigned)__builtin_ctzll(left);
 			struct slot *s = &w->slots[slot];

@@ -234,6 +234,7 @@ void window_clear(struct mmu *m, struct window *w)
 		}
 		w->used[i] = 0;
 	}
+	w->ever = 0;
 	if (empty)
 		return;
 	map_nothing(w, 0, WINDOW_PAGES);
