@@ -184,15 +184,6 @@ void ibtc_put(struct tc *tc, ccf_id id)
 	t->chunks[chunk / 64] |= 1ull << (chunk % 64);
 }
 
-void ibtc_offer(struct tc *tc, ccf_id id)
-{
-	const struct ibtc *t = tc->ibtc_now;
-
-	if (t && t->slot[ccf_of(tc, id)->lin & 0xffff] == (uintptr_t)tc->x.stub_miss)
-		ibtc_put(tc, id);
-}
-
-/* Looking into all tables would miss the cache once for each: they are half a megabyte apart. */
 void ibtc_forget_ccf(struct tc *tc, ccf_id id)
 {
 	struct ccf *c = ccf_of(tc, id);

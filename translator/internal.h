@@ -425,8 +425,6 @@ void ibtc_select(struct tc *, unsigned space, uint32_t mode);
 bool ibtc_select_known(struct tc *, unsigned space, uint32_t mode);
 ccf_id ibtc_get(struct tc *, uint32_t lin);
 void ibtc_put(struct tc *, ccf_id);
-/* The same when its slot is empty. */
-void ibtc_offer(struct tc *, ccf_id);
 void ibtc_forget_ccf(struct tc *, ccf_id);
 void ibtc_forget_space(struct tc *, unsigned space);
 void ibtc_forget_page(struct tc *, unsigned space, uint64_t lin_page);

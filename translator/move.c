@@ -45,6 +45,12 @@ static void prefetch_code(struct tc *tc, const struct ccf *c)
 		__builtin_prefetch(code + at);
 }
 
+static void prefetch_record(const struct ccf *c)
+{
+	for (size_t at = 0; at < sizeof(*c); at += 64)
+		__builtin_prefetch((const char *)c + at);
+}
+
 /*
  * Find an address where the page is not in use any more; one with the very CCF that is wanted, if there is. CCFs of an
  * address tend to follow one another, so the last answer is kept.
@@ -59,6 +65,7 @@ static bool find_source(struct move *m, ccf_id first)
 		uint32_t at = place_of(m, id), page = at >> PAGE_SHIFT;
 		bool wanted = ((at ^ m->lin) & PAGE_MASK) == 0;
 
+		prefetch_record(ccf_of(m->tc, id));
 		m->shared |= page == m->to;
 		if (best || (found && !wanted) || page == m->to)
 			continue;
@@ -159,20 +166,19 @@ static void move_one(struct move *m, ccf_id id)
  * With the verifier on: what was moved is what would be translated. A debug build stops, any other translates. Not those that span
  * pages: what follows the new address is looked at when they are found.
  */
-static bool right(struct tc *tc, ccf_id id)
+static void verify_moved(struct tc *tc, ccf_id id)
 {
 	struct ccf *c = ccf_of(tc, id);
 	char err[256];
 
 	if (!tc->config.verify || (c->flags & CCF_CROSSING) || translate_same(tc, id, err, sizeof(err)))
-		return true;
+		return;
 	fprintf(stderr, "ringfence: translation moved to %#x differs from a new one: %s\n", c->lin, err);
 #ifdef RINGFENCE_DEBUG
 	abort();
 #endif
 	c->flags |= CCF_STALE;
 	ccf_drop(tc, id);
-	return false;
 }
 
 static void move_all(struct move *m, ccf_id first)
@@ -180,14 +186,11 @@ static void move_all(struct move *m, ccf_id first)
 	ccf_id next;
 
 	for (ccf_id id = first; id; id = next) {
-		const struct ccf *c = ccf_of(m->tc, id);
-
 		next = m->tc->link[id].page_next;
 		if (!moves(m, id))
 			continue;
 		move_one(m, id);
-		if (right(m->tc, id) && !(c->flags & CCF_CROSSING))
-			ibtc_offer(m->tc, id);
+		verify_moved(m->tc, id);
 	}
 }
 
