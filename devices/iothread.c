@@ -187,7 +187,7 @@ static void poll_set_build(struct poll_set *s, const struct iothread *io)
 	}
 }
 
-static void poll_set_dispatch(struct poll_set *s, struct iothread *io)
+static void poll_set_dispatch(struct poll_set *s)
 {
 	for (size_t i = 0; i < OWN && i < s->count; i++) {
 		uint64_t times;
@@ -242,7 +242,7 @@ static void *thread_main(void *opaque)
 		reap(&m->io);
 		poll_set_build(&set, &m->io);
 		sleep_locked(m, &set, deadline);
-		poll_set_dispatch(&set, &m->io);
+		poll_set_dispatch(&set);
 	}
 	machine_unlock(m);
 	free(set.fds);
