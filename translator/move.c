@@ -133,7 +133,8 @@ static uint32_t moved_field(uint32_t value, enum move_kind kind, uint32_t delta)
 
 static void move_code(struct tc *tc, const struct ccf *c, uint32_t delta)
 {
-	const uint16_t *field = (const void *)tc_rx(tc, c->map + c->insns * (uint32_t)sizeof(struct ccf_insn));
+	/* by the writable view both: the other one would have the host's TLB miss once more */
+	const uint16_t *field = (const void *)(tc->rw + c->map + c->insns * sizeof(struct ccf_insn));
 	uint8_t *code = tc->rw + c->host - c->entry;
 
 	for (unsigned i = 0; i < c->fields; i++) {
