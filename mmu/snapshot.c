@@ -182,6 +182,13 @@ static void note_global(struct window *w, unsigned slot, bool global)
 		w->global[slot / 64] |= bit;
 }
 
+/* G is a harmless change, but what has lost it does not outlive the next load of CR3. */
+static void renewed(struct window *w, unsigned slot, uint64_t leaf)
+{
+	if (!(leaf & PTE_G))
+		note_global(w, slot, false);
+}
+
 void snapshot_note(struct mmu *m, struct window *w, uint32_t page, uint64_t pde, uint64_t leaf)
 {
 	struct slot *s = window_slot(w, page);
@@ -235,6 +242,8 @@ static void compare_entry(struct drop *d, struct slot *s, uint32_t page, uint64_
 	if (old == now)
 		return;
 	put_entry(d->m, s->snap, index, now);
+	if (d->w->shadow[page])
+		renewed(d->w, page >> d->w->slot_shift, now);
 	switch (fate_of(d->w, page, old, now)) {
 	case PAGE_STAYS:
 		break;
@@ -279,6 +288,8 @@ static bool compare_pde(struct drop *d, unsigned slot)
 		drop_slot(d, slot);
 		return false;
 	}
+	if (snapshot_level(d->m, now) == LEVEL_LARGE)
+		renewed(d->w, slot, now);
 	s->pde = now;
 	return true;
 }
@@ -347,15 +358,20 @@ static bool entry_stays(struct mmu *m, struct window *w, uint32_t page, const ui
 	if (fate_of(w, page, old, now) != PAGE_STAYS)
 		return false;
 	put_entry(m, s->snap, index, now);
+	if (w->shadow[page])
+		renewed(w, page >> w->slot_shift, now);
 	return true;
 }
 
-static bool pde_stays(struct mmu *m, struct slot *s, unsigned slot)
+static bool pde_stays(struct mmu *m, struct window *w, unsigned slot)
 {
+	struct slot *s = &w->slots[slot];
 	uint64_t now = snapshot_pde_now(m, slot);
 
 	if (snapshot_changed(s->pde, now, snapshot_level(m, s->pde)))
 		return false;
+	if (snapshot_level(m, now) == LEVEL_LARGE)
+		renewed(w, slot, now);
 	s->pde = now;
 	return true;
 }
@@ -393,7 +409,7 @@ bool snapshot_window_stays(struct mmu *m, struct window *w, bool global)
 
 			if (!s->live)
 				continue;
-			if (!pde_stays(m, s, slot) || (s->snap && !table_stays(m, w, slot)))
+			if (!pde_stays(m, w, slot) || (s->snap && !table_stays(m, w, slot)))
 				return false;
 		}
 	}
@@ -407,7 +423,7 @@ bool snapshot_page_stays(struct mmu *m, struct window *w, uint32_t page)
 
 	if (!s->live)
 		return true;
-	if (!pde_stays(m, s, page >> w->slot_shift))
+	if (!pde_stays(m, w, page >> w->slot_shift))
 		return false;
 	if (!s->snap || !w->shadow[page])
 		return true;

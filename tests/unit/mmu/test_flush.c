@@ -251,6 +251,59 @@ static void test_global_pages(void **state)
 	env_close(&e);
 }
 
+/* A page that is global no more, once INVLPG has said so, does not outlive the next CR3 load. */
+static void test_no_more_global(void **state)
+{
+	struct env e;
+	uint32_t v;
+
+	for (unsigned lean = 0; lean < 2; lean++) {
+		try_lean = lean;
+		open_machine(&e);
+		set_paging(&e, PD, CR4_PSE | CR4_PGE, true);
+		for (unsigned i = 0; i < 8; i++)
+			poke32(&e, PTK + 4 * i, (0x400000 + i * 0x2000) | PWAD | G);
+		poke32(&e, 0x410000, 55);
+		poke32(&e, 0x402000, 44);
+		assert_int_equal(touch_read(&e, false, 0xc0001000u, &v), TOUCHED_FILLED);
+		assert_int_equal(v, 44);
+		poke32(&e, PTK + 4, 0x402000 | PWAD); /* not global any more */
+		flush_page(&e, 0xc0001000u);
+		touch_read(&e, false, 0xc0001000u, &v);
+		assert_int_equal(v, 44);
+		poke32(&e, PTK + 4, 0x410000 | PWAD); /* another frame */
+		load_cr3(&e, PD);
+		touch_read(&e, false, 0xc0001000u, &v);
+		assert_int_equal(v, 55);
+		env_close(&e);
+	}
+	try_lean = false;
+}
+
+/* The same with a large page. */
+static void test_no_more_global_large(void **state)
+{
+	struct env e;
+	uint32_t v;
+
+	open_machine(&e);
+	set_paging(&e, PD, CR4_PSE | CR4_PGE, true);
+	poke32(&e, PD + 4 * 0x340, 0x400000 | PWAD | PS | G);
+	poke32(&e, 0x401000, 44);
+	poke32(&e, 0x801000, 55);
+	touch_read(&e, false, 0xd0001000u, &v);
+	assert_int_equal(v, 44);
+	poke32(&e, PD + 4 * 0x340, 0x400000 | PWAD | PS);
+	flush_page(&e, 0xd0001000u);
+	touch_read(&e, false, 0xd0001000u, &v);
+	assert_int_equal(v, 44);
+	poke32(&e, PD + 4 * 0x340, 0x800000 | PWAD | PS);
+	load_cr3(&e, PD);
+	touch_read(&e, false, 0xd0001000u, &v);
+	assert_int_equal(v, 55);
+	env_close(&e);
+}
+
 static void test_pae_switch(void **state)
 {
 	struct env e;
@@ -388,6 +441,8 @@ int main(void)
 		cmocka_unit_test(test_page_table_replaced),
 		cmocka_unit_test(test_large_page_changes),
 		cmocka_unit_test(test_global_pages),
+		cmocka_unit_test(test_no_more_global),
+		cmocka_unit_test(test_no_more_global_large),
 		cmocka_unit_test(test_pae_switch),
 		cmocka_unit_test(test_mode_change_drops_everything),
 		cmocka_unit_test(test_true_fault_invalidates),
