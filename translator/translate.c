@@ -178,7 +178,8 @@ static bool plan(struct tu *u)
 			return false;
 		restrict_action(u, t);
 		t->thunk = u->known ? (uint8_t)(u->known[u->n].flags >> INSN_THUNK_SHIFT) : (uint8_t)thunk_called(u, t);
-		t->varies = (u->vary >> u->n & 1) && vary_possible(t);
+		/* `source` is one page: an interrupt may have come since vary_learn, and put something longer there */
+		t->varies = u->gpa2 == ~0ull && (u->vary >> u->n & 1) && vary_possible(t);
 		if (u->n && u->tc->config.lockstep && starts_unit(t))
 			break;
 		u->side_effect |= side_effect(t);

@@ -209,18 +209,23 @@ static bool push(struct tu *u, const struct tinsn *t)
 	return true;
 }
 
+/* The number first: the return address may be pushed onto it. */
 static bool branch(struct tu *u, const struct tinsn *t)
 {
 	struct xmem top;
 
+	load_source(u, 0x8b, H_R11, immediate_at(u, t));
 	if (t->action == ACT_CALL) {
+		if (t->form == FORM_LOOKUP)
+			xl_put_aside(u, H_R11);
 		if (!xl_stack_flat(u) || !xl_stack_mem(u, t, H_RSP, -4, 4, true, &top))
 			return false;
+		if (t->form == FORM_LOOKUP)
+			xl_take_back(u, H_R11);
 		emit_store32_imm(&u->e, top, t->next);
 		emit_lea32(&u->e, H_RSP, guest_mem(H_RSP, -4));
 	}
-	load_source(u, 0x8b, H_R8, immediate_at(u, t));
-	emit_lea32(&u->e, H_R8, (struct xmem){H_R8, H_NONE, 1, false, (int32_t)t->next});
+	emit_lea32(&u->e, H_R8, (struct xmem){H_R11, H_NONE, 1, false, (int32_t)t->next});
 	xl_exit_indirect(u);
 	return true;
 }
