@@ -67,15 +67,18 @@ static void promote(struct tc *tc, struct gear *g)
 	history_note(tc->history, HISTORY_GEAR, (uint32_t)(g - tc->gear), MODE_USER, 1);
 }
 
-/* At a check point: which page of code is it at, and what is known of that? */
-static void pass_check(struct tc *tc, struct gear *g)
+/* The page of user code that is about to run; 0: nothing of it has run yet. */
+static uint64_t code_frame(const struct tc *tc)
 {
 	gpa_t at;
-	uint64_t frame = 0;
 
-	if (mmu_lean_code(tc->mmu, true, gva((uint32_t)tc->cpu->rip), &at))
-		frame = at.v >> PAGE_SHIFT;
-	g->mark[g->checks] = (uint16_t)((frame * GEAR_CHECKS + g->checks) * 0x9e3779b1u >> 16) % GEAR_REPUTATIONS;
+	return mmu_lean_code(tc->mmu, true, gva((uint32_t)tc->cpu->rip), &at) ? at.v >> PAGE_SHIFT : 0;
+}
+
+/* At a check point: which page of code was entered last, and what is known of that? By now EIP may be the kernel's. */
+static void pass_check(struct tc *tc, struct gear *g)
+{
+	g->mark[g->checks] = (uint16_t)((tc->gear_frame * GEAR_CHECKS + g->checks) * 0x9e3779b1u >> 16) % GEAR_REPUTATIONS;
 	if (!g->window && !g->patience && tc->reputation[g->mark[g->checks]] >= GOOD_REPUTE)
 		promote(tc, g);
 	g->checks++;
@@ -103,7 +106,7 @@ unsigned gear_now(const struct tc *tc, unsigned space)
 static void account(struct tc *tc, struct gear *g, uint64_t now)
 {
 	g->cycles += now - tc->gear_since;
-	while (!g->known && g->checks < GEAR_CHECKS && g->cycles >= check_point[g->checks])
+	while (!g->known && tc->gear_frame && g->checks < GEAR_CHECKS && g->cycles >= check_point[g->checks])
 		pass_check(tc, g);
 	if (!g->known && g->cycles >= LONG_CYCLES)
 		judge(tc, g, true);
@@ -133,6 +136,7 @@ uint32_t gear_mode(struct tc *tc, uint32_t mode, unsigned space)
 	mode |= mode_bit(tc, space);
 	if ((mode & MODE_LOOKUP) || !tc->gear[space].known) {
 		tc->gear_running = &tc->gear[space];
+		tc->gear_frame = tc->gear[space].known ? 0 : code_frame(tc);
 		tc->gear_since = __rdtsc();
 	}
 	return mode;

@@ -318,6 +318,7 @@ struct tc {
 	uint8_t reputation[GEAR_REPUTATIONS]; /* of code pages: do those who come by run for long? */
 	struct gear *gear_running; /* whose code runs since gear_since; null: none */
 	uint64_t gear_since;
+	uint64_t gear_frame;       /* the page of code where it began; 0: not known */
 	struct direct_gear *stretch; /* of whose code a stretch runs since stretch_since; null: none */
 	uint64_t stretch_since, exit_cycles; /* what going into a world and out takes */
 	bool stretch_interrupted;    /* what comes now is an interrupt, not its end */
