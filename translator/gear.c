@@ -58,7 +58,7 @@ static void judge(struct tc *tc, struct gear *g, bool ran_long)
 
 
 /* Short of these, a promotion would not pay at all; LONG_CYCLES and PROMOTE_CYCLES are far beyond. */
-static const uint32_t check_point[GEAR_CHECKS] = {300000, 1200000};
+static const uint32_t check_point[GEAR_CHECKS] = {100000, 600000};
 
 static void promote(struct tc *tc, struct gear *g)
 {
