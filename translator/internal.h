@@ -522,6 +522,7 @@ struct verify_rights {
 	ccf_id counter;     /* it counts its entries in the counter of this CCF, once, and in no other; 0: it must not count */
 	const void *source; /* it reads these bytes of the guest's (vary.c) */
 	size_t source_len;
+	ccf_id unit;        /* its exits, and the check of its source, are those of this CCF; 0: any number will do */
 };
 bool verify_with(const uint8_t *code, size_t len, uint32_t mode, const struct verify_rights *, char *err, size_t errlen);
 

@@ -340,7 +340,7 @@ static void tell_refusal(const struct tu *u, const char *err)
 /* What fails is never run: a debug build stops, any other has the instruction interpreted. */
 static bool verify_unit(struct tu *u)
 {
-	const struct verify_rights rights = {u->counting ? u->id : 0, u->vary ? u->source : NULL, u->end - u->lin};
+	const struct verify_rights rights = {u->counting ? u->id : 0, u->vary ? u->source : NULL, u->end - u->lin, u->id};
 	char err[512];
 
 	if (!u->tc->config.verify || verify_with(u->code, u->e.len, u->mode, &rights, err, sizeof(err)))

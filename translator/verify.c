@@ -35,6 +35,7 @@ struct verifier {
 	bool look_write;   /* in the table of writable pages */
 	unsigned look_size;
 	uint32_t word;     /* in R11 */
+	uint32_t number;   /* in R9 or R10, set last: of an exit, or of a CCF */
 	bool word_set;
 	struct verify_rights rights;
 	bool counted;
@@ -265,6 +266,20 @@ static const char *check_counting(struct verifier *v, const struct vinsn *i)
 	}
 }
 
+/* C believes these numbers. */
+static const char *check_numbers(struct verifier *v, const struct vinsn *i)
+{
+	ccf_id unit = v->rights.unit;
+
+	if (i->kind == K_IMM_R9 || i->kind == K_IMM_R10)
+		v->number = i->imm;
+	if (unit && i->kind == K_JUMP_EXIT && (!v->number || exit_ccf(v->number) != unit))
+		return "somebody else's exit";
+	if (unit && i->check && v->number != unit)
+		return "checks somebody else's source";
+	return NULL;
+}
+
 /* Of the guest's memory at host addresses, a unit may read what it was made from. */
 static const char *check_source(const struct verifier *v, const struct vinsn *i)
 {
@@ -396,6 +411,8 @@ static const char *check_one(struct verifier *v)
 		wrong = check_counting(v, &i);
 	if (!wrong)
 		wrong = check_source(v, &i);
+	if (!wrong)
+		wrong = check_numbers(v, &i);
 	if (!wrong)
 		wrong = check_borrowed_rcx(v, &i);
 	if (!wrong)

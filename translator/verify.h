@@ -106,7 +106,8 @@ struct vinsn {
 	bool writes;       /* K_HOST_ACCESS: memory; K_TAG, K_DELTA: of pages to write */
 	unsigned size;     /* K_HOST_ACCESS, K_SOURCE_READ: bytes; K_LAST_BYTE: n + 1 */
 	int64_t target;    /* direct branches and K_NEXT_R9: offset in the code */
-	uint32_t imm;      /* K_IMM_R11 */
+	uint32_t imm;      /* K_IMM_*: the constant */
+	bool check;        /* K_JUMP_CALLOUT: to the stub that checks a CCF's source */
 	int64_t source;    /* K_SOURCE: the address; K_SOURCE_READ: the displacement */
 	int64_t counter;   /* K_COUNT_LOAD, K_COUNT_STORE: whose; -1: nobody's */
 };

@@ -204,6 +204,7 @@ static const char *indirect_jump(const cs_insn *in, struct vinsn *v)
 	for (size_t i = 0; i < ARRAY_LEN(stubs); i++) {
 		if (plain_base(m, X86_REG_R14, stubs[i].off)) {
 			v->kind = stubs[i].kind;
+			v->check = stubs[i].off == TCX_STUB_CHECK;
 			return NULL;
 		}
 	}

@@ -232,6 +232,7 @@ static bool verify_ccf(struct tc *tc, const struct ccf *c, char *err, size_t err
 		.counter = c->counting ? (ccf_id)(c - tc->ccf) : 0,
 		.source = c->flags & CCF_VARIES ? physmap_host(tc->pm, gpa(c->gpa), c->guest_len) : NULL,
 		.source_len = c->guest_len,
+		.unit = (ccf_id)(c - tc->ccf),
 	};
 
 	if (c->host_len > sizeof(code))

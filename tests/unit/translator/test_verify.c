@@ -413,6 +413,42 @@ static void test_counting(void **state)
 	assert_int_equal(wrong, 0);
 }
 
+/* ------------------------------------ numbers that C believes ------------------------------------ */
+
+enum { UNIT = 7 };
+#define EXIT(n) 0x41, 0xb9, (n) & 0xff, (n) >> 8, 0, 0, 0x41, 0xff, 0x66, TCX_STUB_EXIT
+#define ALONE(...) {__VA_ARGS__}, sizeof((uint8_t[]){__VA_ARGS__})
+#define CHECK_OF(n) 0x41, 0xb8, 0, 0, 0, 0, 0x4c, 0x8d, 0x0d, 10, 0, 0, 0, 0x41, 0xba, n, 0, 0, 0, 0x41, 0xff, 0x66, TCX_STUB_CHECK
+
+static void test_numbers(void **state)
+{
+	static const struct {
+		uint8_t code[64];
+		unsigned len;
+		const char *rule; /* null: fine */
+	} cases[] = {
+		{ALONE(EXIT(UNIT * CCF_EXITS + 1)), NULL},
+		{ALONE(EXIT(UNIT * CCF_EXITS + CCF_EXITS)), NULL},
+		{ALONE(EXIT(UNIT * CCF_EXITS)), "somebody else's exit"},
+		{ALONE(EXIT(UNIT * CCF_EXITS + CCF_EXITS + 1)), "somebody else's exit"},
+		{ALONE(EXIT(0)), "somebody else's exit"},
+		{ALONE(CHECK_OF(UNIT), EXIT(UNIT * CCF_EXITS + 1)), NULL},
+		{ALONE(CHECK_OF(UNIT + 1), EXIT(UNIT * CCF_EXITS + 1)), "somebody else's source"},
+	};
+	static const struct verify_rights rights = {.unit = UNIT};
+	char err[512];
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		bool ok = verify_with(cases[i].code, cases[i].len, 0, &rights, err, sizeof(err));
+
+		assert_int_equal(ok, !cases[i].rule);
+		if (!ok)
+			assert_non_null(strstr(err, cases[i].rule));
+		/* nobody's code: any number */
+		assert_true(verify_code(cases[i].code, cases[i].len, 0, err, sizeof(err)));
+	}
+}
+
 /* ------------------------------------ the unit's source ------------------------------------ */
 
 /* mov r8, source; 16 bytes are there */
@@ -522,6 +558,7 @@ int main(void)
 		cmocka_unit_test(test_mutations),
 		cmocka_unit_test(test_counting),
 		cmocka_unit_test(test_source),
+		cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_accepts_counting),
 		cmocka_unit_test(test_accepts_user_mode),
 		cmocka_unit_test(test_accepts_prefix_soup),
