@@ -193,35 +193,38 @@ void xl_vary_check(struct tu *u)
 
 /* ---------------------------------- the instructions ---------------------------------- */
 
+/* Where a PUSH or CALL stores, with the number kept in R11. It is read first: the stack may lie over it. */
+static bool stack_top(struct tu *u, const struct tinsn *t, struct xmem *top)
+{
+	if (t->form == FORM_LOOKUP)
+		xl_put_aside(u, H_R11);
+	if (!xl_stack_flat(u) || !xl_stack_mem(u, t, H_RSP, -4, 4, true, top))
+		return false;
+	if (t->form == FORM_LOOKUP)
+		xl_take_back(u, H_R11);
+	return true;
+}
+
 static bool push(struct tu *u, const struct tinsn *t)
 {
 	struct xmem top;
 
 	load_source(u, 0x8b, H_R11, immediate_at(u, t));
-	if (t->form == FORM_LOOKUP)
-		xl_put_aside(u, H_R11);
-	if (!xl_stack_flat(u) || !xl_stack_mem(u, t, H_RSP, -4, 4, true, &top))
+	if (!stack_top(u, t, &top))
 		return false;
-	if (t->form == FORM_LOOKUP)
-		xl_take_back(u, H_R11);
 	emit_store32(&u->e, top, H_R11);
 	emit_lea32(&u->e, H_RSP, guest_mem(H_RSP, -4));
 	return true;
 }
 
-/* The number first: the return address may be pushed onto it. */
 static bool branch(struct tu *u, const struct tinsn *t)
 {
 	struct xmem top;
 
 	load_source(u, 0x8b, H_R11, immediate_at(u, t));
 	if (t->action == ACT_CALL) {
-		if (t->form == FORM_LOOKUP)
-			xl_put_aside(u, H_R11);
-		if (!xl_stack_flat(u) || !xl_stack_mem(u, t, H_RSP, -4, 4, true, &top))
+		if (!stack_top(u, t, &top))
 			return false;
-		if (t->form == FORM_LOOKUP)
-			xl_take_back(u, H_R11);
 		emit_store32_imm(&u->e, top, t->next);
 		emit_lea32(&u->e, H_RSP, guest_mem(H_RSP, -4));
 	}
