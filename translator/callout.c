@@ -45,10 +45,8 @@ static bool undisturbed(struct tc *tc, uint32_t next)
 /* A form learnt for one of its instructions holds no longer. */
 static void form_again(struct tc *tc, ccf_id id)
 {
-	if (!id || ccf_of(tc, id)->state != CCF_LIVE)
-		return;
-	ccf_of(tc, id)->flags |= CCF_STALE;
-	ccf_drop(tc, id);
+	if (id && ccf_of(tc, id)->state == CCF_LIVE)
+		ccf_discard(tc, id);
 }
 
 static void interpret_callout(struct tc *tc)
@@ -89,8 +87,7 @@ static bool translate_again(struct tc *tc, ccf_id id)
 	uint64_t at = c->gpa;
 
 	vary_learn(tc, c);
-	c->flags |= CCF_STALE;
-	ccf_drop(tc, id);
+	ccf_discard(tc, id);
 	if ((c->flags & CCF_CROSSING) || tc->unchained || tc->interrupted)
 		return false;
 	cache_give_back(tc, id);

@@ -187,6 +187,12 @@ void ccf_drop(struct tc *tc, ccf_id id)
 	retire(tc, id);
 }
 
+void ccf_discard(struct tc *tc, ccf_id id)
+{
+	ccf_of(tc, id)->flags |= CCF_STALE;
+	ccf_drop(tc, id);
+}
+
 void ccf_release(struct tc *tc, ccf_id id)
 {
 	struct ccf *c = ccf_of(tc, id);

@@ -25,7 +25,7 @@ enum { CANDIDATE_TICKS = 8, MAX_PATIENCE = 10, LONG = 32, SHORTS_MAX = 2048, FOR
 
 static bool has_window(const struct tc *tc, unsigned space)
 {
-	return tc->gear[space].window || !tc->lookup_possible || tc->config.lookup == TC_LOOKUP_OFF;
+	return tc->gear[space].window || !may_look_up(tc);
 }
 
 bool direct_gear(const struct tc *tc, unsigned space)

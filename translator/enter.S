@@ -208,13 +208,17 @@ leave_saved:
 	 * Callouts: r8d = guest EIP of the instruction, r9 = where to go on, r10d = EIP after it.
 	 * The C function returns 0 to go on, else leaves for the dispatcher.
 	 */
+	.macro CALLED_FROM
+	mov [r15 + CPU_RIP], r8
+	mov [r14 + TCX_TARGET], r9
+	mov [r14 + TCX_ARG], r10d
+	.endm
+
 	.macro CALLOUT stub, function
 	.globl \stub
 	.type \stub, @function
 \stub:
-	mov [r15 + CPU_RIP], r8
-	mov [r14 + TCX_TARGET], r9
-	mov [r14 + TCX_ARG], r10d
+	CALLED_FROM
 	SAVE_GUEST
 	SAVE_VECTOR
 	CALL_AND_GO_ON \function
@@ -242,9 +246,7 @@ leave_saved:
 	.globl tc_stub_check
 	.type tc_stub_check, @function
 tc_stub_check:
-	mov [r15 + CPU_RIP], r8
-	mov [r14 + TCX_TARGET], r9
-	mov [r14 + TCX_ARG], r10d
+	CALLED_FROM
 	SAVE_GUEST
 	LEAN_FIRST tc_stub_check, lean_check, callout_check
 
@@ -252,9 +254,7 @@ tc_stub_check:
 	.globl tc_stub_system
 	.type tc_stub_system, @function
 tc_stub_system:
-	mov [r15 + CPU_RIP], r8
-	mov [r14 + TCX_TARGET], r9
-	mov [r14 + TCX_ARG], r10d
+	CALLED_FROM
 	mov [r14 + TCX_OP], r11d
 	SAVE_GUEST
 	LEAN_FIRST tc_stub_system, lean_system, callout_interp

@@ -160,13 +160,7 @@ void tc_kick(struct tc *tc)
 static void learn_form(struct tc *tc, ccf_id id, uint32_t eip, enum form form, enum form_cause cause)
 {
 	hint_set(tc, eip, form, cause);
-	ccf_of(tc, id)->flags |= CCF_STALE;
-	ccf_drop(tc, id);
-}
-
-static bool may_look_up(const struct tc *tc)
-{
-	return tc->lookup_possible && tc->config.lookup != TC_LOOKUP_OFF;
+	ccf_discard(tc, id);
 }
 
 static bool window_fault(struct tc *tc, ccf_id id, uint32_t eip)

@@ -29,6 +29,9 @@ enum {
 	MAX_PATIENCE = 6,    /* doublings */
 };
 
+/* Short of these, a promotion would not pay at all; LONG_CYCLES and PROMOTE_CYCLES are far beyond. */
+static const uint32_t check_point[GEAR_CHECKS] = {100000, 600000};
+
 static struct gear *current(struct tc *tc)
 {
 	return &tc->gear[mmu_space(tc->mmu, true)];
@@ -55,10 +58,6 @@ static void judge(struct tc *tc, struct gear *g, bool ran_long)
 	}
 	g->known = true;
 }
-
-
-/* Short of these, a promotion would not pay at all; LONG_CYCLES and PROMOTE_CYCLES are far beyond. */
-static const uint32_t check_point[GEAR_CHECKS] = {100000, 600000};
 
 static void promote(struct tc *tc, struct gear *g)
 {
@@ -88,7 +87,7 @@ static uint32_t mode_bit(const struct tc *tc, unsigned space)
 {
 	if (direct_gear(tc, space))
 		return MODE_DIRECT;
-	if (!tc->lookup_possible || tc->config.lookup == TC_LOOKUP_OFF)
+	if (!may_look_up(tc))
 		return 0;
 	return tc->config.lookup == TC_LOOKUP_ON || !tc->gear[space].window ? MODE_LOOKUP : 0;
 }

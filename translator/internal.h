@@ -359,6 +359,11 @@ static inline void loaded_forget(struct tc *tc)
 	for (unsigned i = 0; i < ARRAY_LEN(tc->x.loaded); i++)
 		tc->x.loaded[i].not_sel = 0;
 }
+/* May anything run by look-up? */
+static inline bool may_look_up(const struct tc *tc)
+{
+	return tc->lookup_possible && tc->config.lookup != TC_LOOKUP_OFF;
+}
 static inline uint8_t *tc_rx(const struct tc *tc, uint32_t off) { return tc->rx + off; }
 static inline struct ccf *ccf_of(struct tc *tc, ccf_id id) { return &tc->ccf[id]; }
 /* What a CCF was made from; kept of those that check themselves and lie in one page. */
@@ -402,6 +407,8 @@ ccf_id ccf_find_whole(struct tc *, uint32_t lin, uint32_t mode, uint64_t gpa);
 bool ccf_unchanged(struct tc *, const struct ccf *);
 /* Out of every table, chains undone; the code stays for revival. */
 void ccf_drop(struct tc *, ccf_id);
+/* The same, never to be revived. */
+void ccf_discard(struct tc *, ccf_id);
 /* A dropped CCF's memory is being reused. */
 void ccf_release(struct tc *, ccf_id);
 ccf_id ccf_revive(struct tc *, uint32_t lin, uint32_t mode, uint64_t gpa);

@@ -111,10 +111,8 @@ static void drop_unmovable(struct move *m, ccf_id first)
 		if (!moves(m, id))
 			continue;
 		prefetch_code(m->tc, c);
-		if (movable(m, c))
-			continue;
-		c->flags |= CCF_STALE;
-		ccf_drop(m->tc, id);
+		if (!movable(m, c))
+			ccf_discard(m->tc, id);
 	}
 }
 
@@ -178,8 +176,7 @@ static void verify_moved(struct tc *tc, ccf_id id)
 #ifdef RINGFENCE_DEBUG
 	abort();
 #endif
-	c->flags |= CCF_STALE;
-	ccf_drop(tc, id);
+	ccf_discard(tc, id);
 }
 
 static void move_all(struct move *m, ccf_id first)

@@ -50,7 +50,7 @@ static bool create_parts(struct tc *tc, char *err, size_t errlen)
 	mmu_set_listener(tc->mmu, &listener);
 	/* kernel code that touches user pages gets the look-up form: a process' pages do not clutter the supervisor window */
 	mmu_emulate_churn(tc->mmu, !tc->config.lockstep);
-	mmu_refuse_user_fills(tc->mmu, tc->lookup_possible && tc->config.lookup != TC_LOOKUP_OFF);
+	mmu_refuse_user_fills(tc->mmu, may_look_up(tc));
 	tc->direct = direct_create(tc);
 	if (tc->config.lockstep && !(tc->lockstep = lockstep_create(tc))) {
 		snprintf(err, errlen, "out of memory for lockstep");
