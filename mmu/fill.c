@@ -139,7 +139,7 @@ static void extend_slots(struct fill *f)
 	}
 }
 
-/* ---- code pages in a writable run ---- */
+/* ---- guarded pages in a writable run ---- */
 
 static uint64_t file_page(const struct fill *f, uint32_t p)
 {
@@ -150,15 +150,15 @@ static unsigned count_stretches(const struct physmap *pm, uint64_t first, uint64
 {
 	unsigned n = 0;
 
-	while ((first = code_pages_next(pm, first, last, true)) <= last) {
-		first = code_pages_next(pm, first, last, false);
+	while ((first = guard_next(pm, first, last, true)) <= last) {
+		first = guard_next(pm, first, last, false);
 		n++;
 	}
 	return n;
 }
 
-/* Each stretch of code pages costs a system call and two mappings: keep the nearest few. */
-static void clip_code(struct fill *f)
+/* Each stretch of guarded pages costs a system call and two mappings: keep the nearest few. */
+static void clip_guarded(struct fill *f)
 {
 	const struct physmap *pm = f->m->pm;
 	uint64_t first = file_page(f, f->lo);
@@ -166,16 +166,16 @@ static void clip_code(struct fill *f)
 	uint64_t at = first, keep = first;
 
 	for (unsigned n = count_stretches(pm, first, page); n > FILL_STRETCHES; n--) {
-		at = code_pages_next(pm, at, page, true);
-		keep = at = code_pages_next(pm, at, page, false);
+		at = guard_next(pm, at, page, true);
+		keep = at = guard_next(pm, at, page, false);
 	}
 	f->lo += (uint32_t)(keep - first);
 	at = page + 1;
 	for (unsigned n = 0; at <= last; n++) {
-		at = code_pages_next(pm, at, last, true);
+		at = guard_next(pm, at, last, true);
 		if (n == FILL_STRETCHES)
 			break;
-		at = code_pages_next(pm, at, last, false);
+		at = guard_next(pm, at, last, false);
 	}
 	f->hi = f->page + (uint32_t)((at <= last ? at - 1 : last) - page);
 }
@@ -202,9 +202,9 @@ static void note_page(struct fill *f, const uint8_t *table, uint32_t p)
 	snapshot_note(f->m, f->w, p, pde, leaf);
 }
 
-static bool is_code(const struct fill *f, uint32_t p)
+static bool is_guarded(const struct fill *f, uint32_t p)
 {
-	return physmap_is_code(f->m->pm, gpa(frame_of(f, p) << PAGE_SHIFT));
+	return guard_has(f->m->pm, gpa(frame_of(f, p) << PAGE_SHIFT));
 }
 
 /* The host mapping of [lo, hi] is in place: make the tables say so. */
@@ -214,7 +214,7 @@ static void commit(struct fill *f)
 	uint32_t flags = SH_R | (f->nowp ? SH_NOWP : 0);
 	uint64_t file = file_page(f, f->lo);
 	uint64_t file_last = file + (f->hi - f->lo);
-	uint64_t code = code_pages_next(f->m->pm, file, file_last, true);
+	uint64_t guarded = guard_next(f->m->pm, file, file_last, true);
 
 	if (f->m->mode.on && !f->large)
 		table = snapshot_table(f->m, walk_pde(f->m->cpu, &f->k));
@@ -222,10 +222,10 @@ static void commit(struct fill *f)
 		uint32_t word = (uint32_t)(frame_of(f, p) << SH_GFN_SHIFT) | flags |
 				(f->w->shadow[p] & SH_CODE);
 
-		if (file < code)
+		if (file < guarded)
 			word |= f->write ? SH_W : 0;
 		else
-			code = code_pages_next(f->m->pm, file + 1, file_last, true);
+			guarded = guard_next(f->m->pm, file + 1, file_last, true);
 		file++;
 		note_page(f, table, p);
 		shadow_set(f->m, f->w, p, word);
@@ -250,7 +250,7 @@ static bool map_run(struct fill *f)
 			extend_ptes(f);
 	}
 	if (f->write && f->lo != f->hi)
-		clip_code(f);
+		clip_guarded(f);
 	if (!window_map(f->m, f->w, f->lo, f->hi - f->lo + 1, frame_of(f, f->lo), f->write))
 		return false;
 	commit(f);
@@ -263,7 +263,7 @@ static bool can_raise(const struct fill *f, uint32_t p)
 	uint32_t word = f->w->shadow[p];
 
 	return frame_fits(f, p) && (word & (SH_R | SH_W)) == SH_R &&
-	       word >> SH_GFN_SHIFT == frame_of(f, p) && !is_code(f, p);
+	       word >> SH_GFN_SHIFT == frame_of(f, p) && !is_guarded(f, p);
 }
 
 /* Neighbours of the same slot come along when the guest's tables let them. */
@@ -354,7 +354,9 @@ static enum mmu_fill handle(struct mmu *m, bool user, gva_t a, bool write)
 	}
 	if (!user && m->refuse_user && k.user && m->mode.on)
 		return MMU_USER_PAGE;
-	if (write && (kind == PAGE_ROM || physmap_is_code(m->pm, k.gpa))) {
+	if (write)
+		guard_table_written(m->pm, k.gpa);
+	if (write && (kind == PAGE_ROM || guard_has(m->pm, k.gpa))) {
 		m->stats.code_write_faults++;
 		return MMU_CODE_WRITE;
 	}
@@ -381,7 +383,7 @@ bool mmu_fill_expected(struct mmu *m, bool wanted)
 	    (m->mode.on && !walk_marked(m->cpu, &k, e.write)))
 		return false;
 	kind = physmap_kind(m->pm, k.gpa);
-	if (kind != PAGE_RAM || (e.write && physmap_is_code(m->pm, k.gpa)) ||
+	if (kind != PAGE_RAM || (e.write && guard_has(m->pm, k.gpa)) ||
 	    !fill_page(m, true, e.va, e.write, &k, kind))
 		return false;
 	m->stats.expected_fills++;

@@ -71,8 +71,10 @@ void mmu_paging_changed(struct mmu *m, bool flush, bool global)
 	m->cr3 = c->cr3;
 	mmu_select_user(m);
 	snapshot_compare_window(m, &m->win[MMU_SUPERVISOR], global);
-	if (m->user)
+	if (m->user) {
 		snapshot_compare_window(m, m->user, true);
+		quiet_begin(m, m->user);
+	}
 }
 
 /*

@@ -14,7 +14,7 @@
  *   - shadow[p] != 0 implies that the slot of p is live, that slot.pde is the directory
  *     entry p was filled from, and that the snapshot's entry for p is the one p was filled from
  *     (give or take bits whose change does not matter, see snapshot_changed);
- *   - SH_W implies RAM, guest-dirty, not a code page, and an extent in the reverse map;
+ *   - SH_W implies RAM, guest-dirty, not guarded, and an extent in the reverse map;
  *   - host mappings are what the shadow says: PROT_NONE where SH_R is clear. A PARKED page is a
  *     mapping of a dropped page that was only made inaccessible: four times cheaper than
  *     mapping nothing over it, and cheap to bring back when the same frame is wanted there
@@ -60,7 +60,8 @@ struct phys_range {
 
 /* What the windows want to hear of the physical map. */
 struct physmap_hooks {
-	void (*code_marked)(void *ctx, gpa_t page);
+	void (*guarded)(void *ctx, gpa_t page);
+	void (*table_written)(void *ctx);
 	void (*a20_changed)(void *ctx);
 	void *ctx;
 };
@@ -73,7 +74,8 @@ struct physmap {
 	uint64_t a20_mask;
 	struct phys_range range[PHYS_RANGES];
 	unsigned ranges;
-	uint64_t *code; /* one bit for each page of the memfd */
+	uint64_t *guarded; /* one bit for each page of the memfd: it must not be written unnoticed */
+	uint64_t *table;   /* of these: as a page table (quiet.c), not because of code */
 	struct mmio_region mmio[MMIO_MAX];
 	unsigned mmio_count;
 	struct code_listener listener;
@@ -92,10 +94,20 @@ const struct mmio_region *mmio_find(const struct physmap *, uint64_t gpa);
 /* One access of natural size and alignment; returns the bytes done. */
 unsigned mmio_read(const struct mmio_region *, uint64_t gpa, void *, unsigned len);
 unsigned mmio_write(const struct mmio_region *, uint64_t gpa, const void *, unsigned len);
-/* code_pages.c: tell the listener about a write to memfd-backed [gpa, gpa+len). */
-void code_pages_notify(struct physmap *, uint64_t gpa, unsigned len);
-/* Next marked page in [first, last] (page numbers of the memfd), or last + 1. */
-uint64_t code_pages_next(const struct physmap *, uint64_t first, uint64_t last, bool marked);
+/*
+ * guard.c: pages that must not be written unnoticed, because they hold translated code or are page tables at rest. Such
+ * a page is writable in no window and in no software TLB. It is one or the other: a table that becomes code is watched no more.
+ */
+bool guard_has(const struct physmap *, gpa_t page);
+/* Tell whom it concerns about a write to memfd-backed [gpa, gpa+len). */
+void guard_notify(struct physmap *, uint64_t gpa, unsigned len);
+/* Next guarded (or not) page in [first, last] (page numbers of the memfd), or last + 1. */
+uint64_t guard_next(const struct physmap *, uint64_t first, uint64_t last, bool guarded);
+bool guard_is_table(const struct physmap *, gpa_t page);
+/* False: it is no RAM, or holds code. */
+bool guard_table(struct physmap *, gpa_t page);
+/* The table is written now: it is watched no more. False: it was none. */
+bool guard_table_written(struct physmap *, gpa_t page);
 
 /* ---- walk.c ---- */
 
@@ -139,7 +151,7 @@ bool walk_large_frame(const struct cpu *, uint64_t pde, uint64_t *gfn);
 #define RUN_LIMIT     ((64u << 20) >> PAGE_SHIFT)
 enum {
 	MAX_SLOTS = 2048,
-	FILL_STRETCHES = 8, /* stretches of code pages on either side of a fill */
+	FILL_STRETCHES = 8, /* stretches of guarded pages on either side of a fill */
 	FILL_SLACK = 2 * 2 * FILL_STRETCHES + 8, /* host mappings one fill may add */
 };
 
@@ -161,6 +173,22 @@ struct slot {
 	uint16_t live;	 /* pages with a shadow word */
 };
 
+/* A page of a space that the software TLB knew when the space was left. */
+struct tlb_kept {
+	uint32_t minus_page;
+	uint16_t index;
+	bool user, write;
+	uint64_t delta;
+};
+enum { TLB_KEPT = 24 };
+
+/* See quiet.c. */
+struct quiet {
+	uint64_t epoch;     /* in which all its tables were guarded, and found unchanged; 0: not */
+	uint64_t pdpte[4];  /* as they were then */
+	uint32_t unchanged; /* loads of CR3 in a row that found no table changed */
+};
+
 _Static_assert(MAX_SLOTS / 64 <= 32, "window.ever has a bit for each word");
 struct window {
 	unsigned space;
@@ -179,6 +207,9 @@ struct window {
 	bool mirrored; /* mirror.c hears of what is taken away */
 	uint64_t cr3;
 	uint64_t last_use;
+	struct quiet quiet;
+	struct tlb_kept kept[TLB_KEPT]; /* right as long as the window is quiet (softtlb.c) */
+	unsigned kept_n;
 };
 
 struct fetch_entry {
@@ -231,6 +262,7 @@ struct mmu {
 
 	struct paging_mode mode;
 	uint64_t cr3;
+	uint64_t epoch; /* a new one begins when a guarded page table is written */
 	bool wp;
 	bool refuse_user;
 	uint32_t max_mappings;
@@ -245,6 +277,7 @@ struct mmu {
 
 	struct tlbs *tlbs; /* softtlb.c */
 	struct fetch_entry fetch[2][FETCH_ENTRIES];
+	bool fetched; /* some of them are in use */
 };
 
 static inline bool slot_is_global(const struct window *w, unsigned slot)
@@ -297,7 +330,7 @@ void drop_end(struct drop *);
 /* window.c */
 bool window_reserve(struct mmu *, char *err, size_t errlen);
 void window_release(struct mmu *);
-/* Map n pages of consecutive frames; code pages inside stay read-only. False: host refused. */
+/* Map n pages of consecutive frames; guarded pages inside stay read-only. False: host refused. */
 bool window_map(struct mmu *, struct window *, uint32_t page, uint32_t n, uint64_t gfn, bool write);
 /* Change rights of pages that are mapped; false: host refused. */
 bool window_protect(struct window *, uint32_t page, uint32_t n, bool write);
@@ -314,8 +347,11 @@ enum snap_level { LEVEL_PTE, LEVEL_LARGE, LEVEL_TABLE };
 /* Did the entry change in a way that makes what was filled from it wrong? */
 bool snapshot_changed(uint64_t old, uint64_t now, enum snap_level);
 enum snap_level snapshot_level(const struct mmu *, uint64_t pde);
-/* Directory entry of a slot in the guest's current tables (0 when there is none). */
+/* The page directory of a slot in the guest's current tables; .v = ~0: none. */
+gpa_t snapshot_directory(const struct mmu *, unsigned slot);
+/* Its entry there (0 when there is none), and the page table that an entry points to. */
 uint64_t snapshot_pde_now(const struct mmu *, unsigned slot);
+gpa_t snapshot_table_page(const struct mmu *, uint64_t pde);
 const uint8_t *snapshot_table(const struct mmu *, uint64_t pde);
 uint64_t snapshot_entry(const struct mmu *, const uint8_t *table, unsigned index);
 static inline unsigned snapshot_index(const struct window *w, uint32_t page)
@@ -330,6 +366,8 @@ void snapshot_note(struct mmu *, struct window *, uint32_t page, uint64_t pde, u
 bool snapshot_agrees(const struct mmu *, struct window *, uint32_t page, uint64_t leaf);
 bool snapshot_reserve(struct mmu *);
 void snapshot_free(struct mmu *, uint8_t *);
+/* Pages [first, last] were dropped: lines of the tables that nothing was filled from are compared no more. */
+void snapshot_dropped(const struct mmu *, struct window *, uint32_t first, uint32_t last);
 void snapshot_compare_window(struct mmu *, struct window *, bool global);
 void snapshot_compare_page(struct mmu *, struct window *, uint32_t page);
 /*
@@ -337,6 +375,19 @@ void snapshot_compare_page(struct mmu *, struct window *, uint32_t page);
  */
 bool snapshot_window_stays(struct mmu *, struct window *, bool global);
 bool snapshot_page_stays(struct mmu *, struct window *, uint32_t page);
+
+/*
+ * quiet.c: user windows whose tables rest. General registers only, but for quiet_begin.
+ */
+/* All that the window was filled from is as it was. */
+bool quiet_is(const struct mmu *, const struct window *);
+/* The window is filled from more than before; or a table was found changed. */
+void quiet_end(struct window *);
+void quiet_changed(struct window *);
+/* The current user window was compared and stays as it is. False: time for quiet_begin, on the full path. */
+bool quiet_after_compare(struct mmu *, struct window *);
+/* After a comparison: guard the tables if they have rested long enough. */
+void quiet_begin(struct mmu *, struct window *);
 
 /* mirror.c */
 /* A shadow word of a mirrored window changes. */
@@ -363,6 +414,8 @@ struct softtlb_page {
 bool softtlb_create(struct mmu *);
 void softtlb_destroy(struct mmu *);
 void softtlb_flush(struct mmu *, bool global);
+/* A load of CR3: pages of a quiet space are kept for when it comes back. Either may be null. */
+void softtlb_switch(struct mmu *, struct window *from, const struct window *to);
 void softtlb_flush_page(struct mmu *, uint32_t va);
 void softtlb_forget_writes(struct mmu *, const uint8_t *host_page);
 /* RAM, and for writes free of translated code; ROM can be read. */

@@ -36,10 +36,15 @@ static void commit(struct mmu *m, struct window *user)
 {
 	if (user && user != m->user)
 		user->last_use = ++m->clock;
+	softtlb_switch(m, m->user, user);
 	m->user = user;
 	m->cr3 = m->cpu->cr3;
 	m->stats.flushes++;
-	softtlb_flush(m, false);
+}
+
+static bool user_stays(struct mmu *m, struct window *w)
+{
+	return !w || quiet_is(m, w) || (snapshot_window_stays(m, w, true) && quiet_after_compare(m, w));
 }
 
 bool mmu_lean_load_cr3(struct mmu *m, uint32_t value)
@@ -56,8 +61,7 @@ bool mmu_lean_load_cr3(struct mmu *m, uint32_t value)
 		memcpy(c->pdpte, pdpte, sizeof(pdpte));
 	c->cr3 = value;
 	user = cached_user(m, value & (m->mode.pae ? 0xffffffe0u : 0xfffff000u));
-	if (snapshot_window_stays(m, &m->win[MMU_SUPERVISOR], false) &&
-	    (!user || snapshot_window_stays(m, user, true))) {
+	if (snapshot_window_stays(m, &m->win[MMU_SUPERVISOR], false) && user_stays(m, user)) {
 		commit(m, user);
 		return true;
 	}

@@ -58,12 +58,19 @@ static void strike(const struct mmu *m)
 
 /* ---- hooks of the physical map ---- */
 
-static void code_marked(void *ctx, gpa_t page)
+static void guarded(void *ctx, gpa_t page)
 {
 	struct mmu *m = ctx;
 
 	rmap_protect(m, page.v >> PAGE_SHIFT);
 	softtlb_forget_writes(m, physmap_host(m->pm, page, PAGE_SIZE));
+}
+
+static void table_written(void *ctx)
+{
+	struct mmu *m = ctx;
+
+	m->epoch++;
 }
 
 static void a20_changed(void *ctx)
@@ -125,9 +132,10 @@ struct mmu *mmu_create(struct physmap *pm, struct cpu *c, const struct mmu_confi
 		mmu_destroy(m);
 		return NULL;
 	}
-	physmap_set_hooks(pm, &(struct physmap_hooks){code_marked, a20_changed, m});
+	physmap_set_hooks(pm, &(struct physmap_hooks){guarded, table_written, a20_changed, m});
 	mmu_paging_changed(m, true, true);
 	m->stats.flushes = 0;
+	m->epoch = 1;
 	return m;
 }
 

@@ -66,7 +66,7 @@ void physmap_write(struct physmap *, gpa_t, const void *, unsigned len);
 /* A20 gate: when off, bit 20 of every physical address the CPU makes is zero. */
 void physmap_set_a20(struct physmap *, bool on);
 
-/* ---- pages that hold translated code (code_pages.c) ---- */
+/* ---- pages that hold translated code (guard.c) ---- */
 
 struct code_listener {
 	/* Bytes of a marked page are about to be written by the CPU or a device. The listener drops what
@@ -281,6 +281,7 @@ bool mmu_user_view(struct mmu *, gva_t, uint32_t reach, struct mmu_view *);
 	X(drops, "window ranges dropped") \
 	X(flushes, "flushes") \
 	X(compares, "page-table pages compared") \
+	X(quiet, "address spaces found at rest: their page tables write-protected") \
 	X(evictions, "windows evicted") \
 	X(walks, "guest page walks") \
 	X(softtlb_misses, "software TLB misses")

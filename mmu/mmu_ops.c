@@ -147,6 +147,7 @@ static enum outcome fetch_part(struct mmu *m, uint32_t va, uint8_t *out, unsigne
 		return OUT_FAULT;
 	}
 	if (physmap_range(m->pm, k.gpa.v)) {
+		m->fetched = true;
 		e->tag = tag;
 		e->host = (uint8_t *)physmap_host(m->pm, k.gpa, 1) - (va & PAGE_MASK);
 	}

@@ -71,10 +71,13 @@ static bool allocate(struct physmap *pm, char *err, size_t errlen)
 			 (unsigned long long)pm->file_size, strerror(errno));
 		return false;
 	}
-	pm->code = calloc((pm->file_size >> PAGE_SHIFT) / 64 + 1, sizeof(*pm->code));
-	if (!pm->code)
+	pm->guarded = calloc((pm->file_size >> PAGE_SHIFT) / 64 + 1, sizeof(*pm->guarded));
+	pm->table = calloc((pm->file_size >> PAGE_SHIFT) / 64 + 1, sizeof(*pm->table));
+	if (!pm->guarded || !pm->table) {
 		snprintf(err, errlen, "out of memory for the guest memory map");
-	return pm->code;
+		return false;
+	}
+	return true;
 }
 
 struct physmap *physmap_create(uint64_t bytes, char *err, size_t errlen)
@@ -112,7 +115,8 @@ void physmap_destroy(struct physmap *pm)
 		munmap(pm->host, pm->file_size);
 	if (pm->fd >= 0)
 		close(pm->fd);
-	free(pm->code);
+	free(pm->guarded);
+	free(pm->table);
 	free(pm);
 }
 
@@ -262,7 +266,7 @@ void physmap_write(struct physmap *pm, gpa_t a, const void *data, unsigned len)
 		if (r) {
 			n = (unsigned)min64(len, r->end - at);
 			if (r->kind == PAGE_RAM) {
-				code_pages_notify(pm, at, n);
+				guard_notify(pm, at, n);
 				store(pm->host + r->file + (at - r->start), in, n);
 			}
 		} else if (io) {

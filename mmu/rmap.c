@@ -147,7 +147,8 @@ void rmap_written(struct mmu *m, uint64_t gfn)
 
 static bool is_text(const struct mmu *m, const struct window *w, uint64_t gfn)
 {
-	return w->space == MMU_SUPERVISOR && !*mixed(m, gfn) && other_code(m, gfn);
+	return w->space == MMU_SUPERVISOR && !*mixed(m, gfn) && physmap_is_code(m->pm, gpa(gfn << PAGE_SHIFT)) &&
+	       other_code(m, gfn);
 }
 
 /* Protect the page, or all of its block that the extent accounts for. */

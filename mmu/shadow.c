@@ -187,6 +187,7 @@ void drop_pages(struct drop *d, uint32_t first, uint32_t last)
 		if (word & SH_CODE)
 			note_code(d, p);
 	}
+	snapshot_dropped(d->m, d->w, first, last);
 }
 
 void drop_write(struct drop *d, uint32_t page)

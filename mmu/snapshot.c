@@ -5,7 +5,7 @@
  * tables are not write-protected. At a flush each live slot's directory entry, and the part
  * of the page table in use, is compared with what was there when it was filled. Comparing an
  * unchanged 4 KiB table costs less than a tenth of a microsecond; a write-protection fault costs
- * two.
+ * two. (Tables that rest are protected after all: quiet.c.)
  *
  * A change is ignored when everything filled from the old entry is right under the new one: A, D or
  * R/W set, bits for software, caching attributes, G. A or D cleared is a change: the next access
@@ -71,30 +71,30 @@ static void put_entry(const struct mmu *m, uint8_t *table, unsigned index, uint6
 		memcpy(table + index * 4, &low, 4);
 }
 
+gpa_t snapshot_directory(const struct mmu *m, unsigned slot)
+{
+	uint64_t pdpte = m->cpu->pdpte[slot >> 9 & 3];
+
+	if (!m->mode.on || (m->mode.pae && !(pdpte & PTE_P)))
+		return gpa(~0ull);
+	return gpa(physmap_a20(m->pm, m->mode.pae ? pdpte & PTE_ADDR_PAE : m->cpu->cr3 & 0xfffff000u));
+}
+
 uint64_t snapshot_pde_now(const struct mmu *m, unsigned slot)
 {
-	uint64_t pd = m->cpu->cr3 & 0xfffff000u;
-	const uint8_t *table;
+	const uint8_t *table = physmap_host(m->pm, snapshot_directory(m, slot), PAGE_SIZE);
 
-	if (!m->mode.on)
-		return 0;
-	if (m->mode.pae) {
-		uint64_t pdpte = m->cpu->pdpte[slot >> 9 & 3];
+	return table ? snapshot_entry(m, table, m->mode.pae ? slot & 511 : slot) : 0;
+}
 
-		if (!(pdpte & PTE_P))
-			return 0;
-		pd = pdpte & PTE_ADDR_PAE;
-		slot &= 511;
-	}
-	table = physmap_host(m->pm, gpa(physmap_a20(m->pm, pd)), PAGE_SIZE);
-	return table ? snapshot_entry(m, table, slot) : 0;
+gpa_t snapshot_table_page(const struct mmu *m, uint64_t pde)
+{
+	return gpa(physmap_a20(m->pm, pde & (m->mode.pae ? PTE_ADDR_PAE : 0xfffff000ull)));
 }
 
 const uint8_t *snapshot_table(const struct mmu *m, uint64_t pde)
 {
-	uint64_t addr = pde & (m->mode.pae ? PTE_ADDR_PAE : 0xfffff000ull);
-
-	return physmap_host(m->pm, gpa(physmap_a20(m->pm, addr)), PAGE_SIZE);
+	return physmap_host(m->pm, snapshot_table_page(m, pde), PAGE_SIZE);
 }
 
 /* ---- the pool ---- */
@@ -194,6 +194,7 @@ void snapshot_note(struct mmu *m, struct window *w, uint32_t page, uint64_t pde,
 	struct slot *s = window_slot(w, page);
 	unsigned index = snapshot_index(w, page);
 
+	quiet_end(w);
 	note_global(w, page >> w->slot_shift, leaf & PTE_G);
 	s->pde = pde;
 	if (!m->mode.on || snapshot_level(m, pde) == LEVEL_LARGE)
@@ -202,6 +203,24 @@ void snapshot_note(struct mmu *m, struct window *w, uint32_t page, uint64_t pde,
 		take_snapshot(m, s);
 	s->lines |= 1ull << index / per_line(m);
 	put_entry(m, s->snap, index, leaf);
+}
+
+static bool line_in_use(const struct window *w, uint32_t first, unsigned n)
+{
+	uint32_t any = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		any |= w->shadow[first + i];
+	return any;
+}
+
+void snapshot_dropped(const struct mmu *m, struct window *w, uint32_t first, uint32_t last)
+{
+	unsigned n = per_line(m);
+
+	for (uint32_t page = first & ~(n - 1); page <= last; page += n)
+		if (!line_in_use(w, page, n))
+			window_slot(w, page)->lines &= ~(1ull << snapshot_index(w, page) / n);
 }
 
 /* ---- comparing ---- */
@@ -241,6 +260,7 @@ static void compare_entry(struct drop *d, struct slot *s, uint32_t page, uint64_
 
 	if (old == now)
 		return;
+	quiet_changed(d->w);
 	put_entry(d->m, s->snap, index, now);
 	if (d->w->shadow[page])
 		renewed(d->w, page >> d->w->slot_shift, now);
@@ -285,6 +305,7 @@ static bool compare_pde(struct drop *d, unsigned slot)
 	uint64_t now = snapshot_pde_now(d->m, slot);
 
 	if (snapshot_changed(s->pde, now, snapshot_level(d->m, s->pde))) {
+		quiet_changed(d->w);
 		drop_slot(d, slot);
 		return false;
 	}
@@ -355,6 +376,7 @@ static bool entry_stays(struct mmu *m, struct window *w, uint32_t page, const ui
 
 	if (old == now)
 		return true;
+	quiet_changed(w);
 	if (fate_of(w, page, old, now) != PAGE_STAYS)
 		return false;
 	put_entry(m, s->snap, index, now);

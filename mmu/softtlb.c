@@ -1,9 +1,9 @@
 /*
  * The software TLB: guest page -> host address in the monitor's own mapping of RAM. It holds
- * what walks found and is emptied at every flush, so it needs no snapshots. Global pages stay over a MOV to CR3, as in a processor's
+ * what walks found and is emptied at every flush, so it needs no snapshots; what it held of a quiet space comes back with it. Global pages stay over a MOV to CR3, as in a processor's
  * TLB: kernels mark their own so, and find their stacks and descriptor tables at once after a context switch.
  *
- * Write entries exist only for pages that are dirty already, RAM, and free of translated code: a
+ * Write entries exist only for pages that are dirty already, RAM, and not guarded: a
  * store through one needs no further thought. Emitted code compares inline (translator/xl_lookup.c).
  *
  * It is so large that programs rarely have two pages in one slot. Lists of the slots filled keep flushes
@@ -48,6 +48,7 @@ bool softtlb_create(struct mmu *m)
 	for (unsigned n = 0; n < 4; n++)
 		for (unsigned i = 0; i < SOFTTLB_SIZE; i++)
 			m->tlbs->tlb[n / 2].minus_page[n & 1][i] = INVALID;
+	m->fetched = true;
 	softtlb_flush(m, true);
 	return true;
 }
@@ -60,8 +61,17 @@ void softtlb_destroy(struct mmu *m)
 
 static void flush_fetch(struct mmu *m)
 {
+	if (!m->fetched)
+		return;
+	m->fetched = false;
 	for (unsigned i = 0; i < 2 * FETCH_ENTRIES; i++)
 		m->fetch[i / FETCH_ENTRIES][i % FETCH_ENTRIES].tag = TAG_INVALID;
+}
+
+static void forget_kept(struct mmu *m)
+{
+	for (unsigned i = 1; i < m->spaces; i++)
+		m->win[i].kept_n = 0;
 }
 
 static void flush_list(struct mmu *m, struct tlb_list *l)
@@ -78,6 +88,7 @@ void softtlb_flush(struct mmu *m, bool global)
 		flush_list(m, &m->tlbs->filled[true]);
 		for (unsigned i = 0; i < ARRAY_LEN(m->tlbs->large); i++)
 			m->tlbs->large[i] = 0;
+		forget_kept(m);
 	}
 	flush_fetch(m);
 }
@@ -125,6 +136,7 @@ void softtlb_forget_writes(struct mmu *m, const uint8_t *host_page)
 {
 	uint32_t page;
 
+	forget_kept(m);
 	for (unsigned n = 0; n < 2; n++) {
 		const struct tlb_list *l = &m->tlbs->filled[n];
 
@@ -155,7 +167,7 @@ bool softtlb_may_hold(const struct mmu *m, gpa_t at, bool write)
 {
 	enum page_kind kind = physmap_kind(m->pm, at);
 
-	return write ? kind == PAGE_RAM && !physmap_is_code(m->pm, at) : kind == PAGE_RAM || kind == PAGE_ROM;
+	return write ? kind == PAGE_RAM && !guard_has(m->pm, at) : kind == PAGE_RAM || kind == PAGE_ROM;
 }
 
 void softtlb_fill(struct mmu *m, uint32_t va, struct softtlb_page p)
@@ -174,4 +186,40 @@ void softtlb_fill(struct mmu *m, uint32_t va, struct softtlb_page p)
 struct softtlb *mmu_softtlb(struct mmu *m, bool user)
 {
 	return &m->tlbs->tlb[user];
+}
+
+/* ---- from one space to another ---- */
+
+/* The tables of a quiet window's live slots are guarded, and a walk would find what it found when the page was put here. */
+static void keep(struct mmu *m, struct window *w, struct tlb_slot s)
+{
+	const struct softtlb *t = &m->tlbs->tlb[s.user];
+	uint32_t page;
+
+	if (w->kept_n < TLB_KEPT && held(m, s, &page) && window_slot(w, page & (WINDOW_PAGES - 1))->live)
+		w->kept[w->kept_n++] = (struct tlb_kept){t->minus_page[s.write][s.index], s.index, s.user, s.write,
+							 t->delta[s.write][s.index]};
+}
+
+static void bring_back(struct mmu *m, const struct tlb_kept *k)
+{
+	struct softtlb *t = &m->tlbs->tlb[k->user];
+
+	enlist(m, (struct tlb_slot){k->index, k->user, k->write}, false);
+	t->minus_page[k->write][k->index] = k->minus_page;
+	t->delta[k->write][k->index] = k->delta;
+}
+
+void softtlb_switch(struct mmu *m, struct window *from, const struct window *to)
+{
+	struct tlb_list *l = &m->tlbs->filled[false];
+
+	if (from)
+		from->kept_n = 0;
+	if (from && from->quiet.epoch == m->epoch)
+		for (uint32_t i = l->n; i-- > 0; invalidate(m, l->slot[i]))
+			keep(m, from, l->slot[i]);
+	softtlb_flush(m, false);
+	for (unsigned i = to && quiet_is(m, to) ? to->kept_n : 0; i-- > 0;)
+		bring_back(m, &to->kept[i]);
 }

@@ -109,14 +109,14 @@ bool window_park(struct window *w, uint32_t page, uint32_t n)
 	return mprotect(at(w, page), bytes(n), PROT_NONE) == 0;
 }
 
-/* Code pages inside a writable run are taken back one stretch at a time. */
-static bool protect_code(struct mmu *m, struct window *w, uint32_t page, uint32_t n,
+/* Guarded pages inside a writable run are taken back one stretch at a time. */
+static bool protect_guarded(struct mmu *m, struct window *w, uint32_t page, uint32_t n,
 			 uint64_t file_page)
 {
 	uint64_t last = file_page + n - 1, first = file_page;
 
-	while ((first = code_pages_next(m->pm, first, last, true)) <= last) {
-		uint64_t end = code_pages_next(m->pm, first, last, false);
+	while ((first = guard_next(m->pm, first, last, true)) <= last) {
+		uint64_t end = guard_next(m->pm, first, last, false);
 
 		if (!window_protect(w, page + (uint32_t)(first - file_page),
 				    (uint32_t)(end - first), false))
@@ -151,7 +151,7 @@ static bool map_once(struct mmu *m, struct window *w, uint32_t page, uint32_t n,
 		return false;
 	}
 	parked_forget(m, w, page, n);
-	return !write || protect_code(m, w, page, n, file >> PAGE_SHIFT);
+	return !write || protect_guarded(m, w, page, n, file >> PAGE_SHIFT);
 }
 
 bool window_map(struct mmu *m, struct window *w, uint32_t page, uint32_t n, uint64_t gfn,
@@ -223,6 +223,8 @@ void window_clear(struct mmu *m, struct window *w)
 
 	if (w->mirrored)
 		mirror_cleared(m, w);
+	w->quiet = (struct quiet){0};
+	w->kept_n = 0;
 	for (unsigned i = 0; i < ARRAY_LEN(w->used); i++) {
 		for (uint64_t left = w->used[i]; left; left &= left - 1) {
 			struct slot *s = &w->slots[i * 64 + (unsigned)__builtin_ctzll(left)];

@@ -53,12 +53,19 @@ static bool reach(const struct tc *tc, uint32_t at, bool write, struct area *a)
 	return a->part[0] && (a->part[1] || !a->len[1]);
 }
 
-/* Parts are multiples of 16 bytes; memcpy would be a library's. */
+/*
+ * Parts are multiples of 16 bytes; memcpy would be a library's. By way of a vector register that 32-bit guests do not have: what FXSAVE
+ * has just stored, and FXRSTOR will load, comes in pieces of 16 bytes and is forwarded as such.
+ */
 static void copy(void *to, const void *from, unsigned len)
 {
-	uint64_t words = len / 8;
+	const uint8_t *in = from;
+	uint8_t *out = to;
 
-	__asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(words) : : "memory");
+	for (unsigned i = 0; i < len; i += 16)
+		__asm__ volatile("movups %1, %%xmm8\n\tmovups %%xmm8, %0"
+				 : "=m"(*(uint8_t(*)[16])(out + i))
+				 : "m"(*(const uint8_t(*)[16])(in + i)));
 }
 
 /* How much of the image lies in the first part. */
@@ -99,6 +106,18 @@ static bool plain_image(const struct cpu_fx *image)
 	       !(image->mxcsr & ~(uint32_t)MXCSR_MASK);
 }
 
+/* Only what has to be stored is: FXRSTOR, in pieces of 16 bytes, would wait for smaller ones. */
+static void clean(struct cpu_fx *fx)
+{
+	uint16_t fcw = (fx->fcw & 0x1f3f) | 0x40;
+
+	if (fx->fcw == fcw && !(fx->fsw & FSW_SUMMARY) && fx->fop <= 0x7ff)
+		return;
+	fx->fcw = fcw;
+	fx->fsw &= (uint16_t)~FSW_SUMMARY;
+	fx->fop &= 0x7ff;
+}
+
 /* struct cpu's copy is out of date while the state is in the registers, so the image may be put together there. */
 uint64_t lean_fxrstor(struct tc *tc, unsigned op)
 {
@@ -114,9 +133,7 @@ uint64_t lean_fxrstor(struct tc *tc, unsigned op)
 		copy((uint8_t *)fx + n, a.part[1], IMAGE - n);
 	if (!plain_image(fx))
 		return LEAN_NO;
-	fx->fcw = (fx->fcw & 0x1f3f) | 0x40;
-	fx->fsw &= (uint16_t)~FSW_SUMMARY;
-	fx->fop &= 0x7ff;
+	clean(fx);
 	__asm__ volatile("fxrstor %0" : : "m"(*fx));
 	return lean_same(tc);
 }

@@ -80,6 +80,46 @@ static void separate(void)
 	check_eq(c.eax, 10, "a shared frame counts from both");
 }
 
+/*
+ * Tables that nobody has written for hundreds of loads of CR3, and then somebody does: through a linear address that was written
+ * before, through one that was not, and with a string instruction.
+ */
+static void at_rest(void)
+{
+	static u32 spare[1024] __attribute__((aligned(4096)));
+	struct context c[2];
+	bool ok = true;
+
+	for (u32 i = 0; i < 2; i++)
+		c[i] = user_context(CODE("movl 0x40008000,%eax"));
+	for (u32 n = 0; n < 400; n++) {
+		u32 i = n & 1;
+
+		if (n == 300)
+			tables[0][8] = (u32)frames[9] | RWU;
+		if (n == 320)
+			tables[1][8] = (u32)frames[10] | RWU;
+		if (n == 340) {
+			memcpy(spare, tables[0], 4096);
+			spare[8] = (u32)frames[10] | RWU;
+			directories[0][VA >> 22] = (u32)spare | RWU;
+		}
+		if (n == 360)
+			memcpy(spare, tables[1], 64);
+		if (n == 380)
+			spare[8] = 0;
+		write_cr3((u32)directories[i]);
+		run(&c[i]);
+		ok = ok && (n >= 380 && !i ? c[i].vector == PF : c[i].vector == DONE);
+		if (ok && c[i].vector == DONE)
+			ok = c[i].eax == (i ? n < 320 ? 9 : 10 : n >= 340 ? 10 : 9);
+		c[i] = user_context(c[i].start);
+	}
+	report(ok, "page tables written after a long rest");
+	directories[0][VA >> 22] = (u32)tables[0] | RWU;
+	write_cr3((u32)directories[0]);
+}
+
 static void isolation(void)
 {
 	struct context c;
@@ -132,5 +172,9 @@ void guest_main(void)
 	paging_enable();
 	switching();
 	separate();
+	tables[0][8] = tables[1][8] = (u32)frames[9] | RWU;
+	*(u32 *)frames[9] = 9;
+	*(u32 *)frames[10] = 10;
+	at_rest();
 	isolation();
 }

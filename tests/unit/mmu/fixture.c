@@ -43,14 +43,22 @@ void env_close(struct env *e)
 	physmap_destroy(e->pm);
 }
 
+static void poke(struct env *e, uint64_t a, const void *value, unsigned len)
+{
+	if (physmap_kind(e->pm, gpa(a)) == PAGE_ROM)
+		memcpy(physmap_host(e->pm, gpa(a), len), value, len);
+	else
+		physmap_write(e->pm, gpa(a), value, len);
+}
+
 void poke32(struct env *e, uint64_t a, uint32_t value)
 {
-	memcpy(physmap_host(e->pm, gpa(a), 4), &value, 4);
+	poke(e, a, &value, 4);
 }
 
 void poke64(struct env *e, uint64_t a, uint64_t value)
 {
-	memcpy(physmap_host(e->pm, gpa(a), 8), &value, 8);
+	poke(e, a, &value, 8);
 }
 
 uint32_t peek32(struct env *e, uint64_t a)

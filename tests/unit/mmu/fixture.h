@@ -47,7 +47,7 @@ enum touch {
 void env_open(struct env *, uint64_t ram, unsigned users, unsigned budget);
 void env_close(struct env *);
 
-/* Physical memory, for building tables. */
+/* Physical memory, for building tables; as a device would write it. */
 void poke32(struct env *, uint64_t gpa, uint32_t value);
 void poke64(struct env *, uint64_t gpa, uint64_t value);
 uint32_t peek32(struct env *, uint64_t gpa);
