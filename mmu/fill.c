@@ -344,7 +344,9 @@ static enum mmu_fill handle(struct mmu *m, bool user, gva_t a, bool write)
 	if (!walk_access(m->cpu, m->pm, va, acc, &k, &error)) {
 		m->stats.true_faults++;
 		mmu_page_faulted(m, va);
-		m->expected = (struct expected){user, write, va, m->user};
+		m->expected.on = false;
+		if (user)
+			mmu_expect(m, write, gva(va));
 		return MMU_TRUE_FAULT;
 	}
 	kind = physmap_kind(m->pm, k.gpa);

@@ -32,6 +32,11 @@ bool mmu_expecting(const struct mmu *m)
 	return m->expected.on;
 }
 
+void mmu_expect(struct mmu *m, bool write, gva_t a)
+{
+	m->expected = (struct expected){true, write, (uint32_t)a.v, m->user};
+}
+
 static unsigned access_of(bool user, bool write)
 {
 	return (user ? ACC_USER : 0) | (write ? ACC_WRITE : 0);

@@ -150,6 +150,7 @@ enum mmu_fill mmu_handle_fault(struct mmu *, bool user, gva_t, bool write);
  * on the way back to user code, without another host fault. `mmu_expecting`: such a page is known; `mmu_fill_expected`: forget it, and make
  * its entry if that is wanted and the guest's tables allow the access by now. False: no entry was made.
  */
+void mmu_expect(struct mmu *, bool write, gva_t);
 bool mmu_expecting(const struct mmu *);
 bool mmu_fill_expected(struct mmu *, bool wanted);
 /* When on, the supervisor window is never filled with pages whose guest mapping is U=1. */

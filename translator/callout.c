@@ -60,7 +60,7 @@ static void interpret_callout(struct tc *tc)
 		gear_callout(tc);
 	tc->changed = false;
 	interpret_here(tc);
-	if (hint_over(tc, eip))
+	if (!(tc->mode & MODE_USER) && hint_over(tc, eip))
 		form_again(tc, cache_owner(tc, tc->x.target - 1));
 	/* where the instruction would have gone on is in its unit; it raised an exception, or is to be done once more */
 	if (tc->stats.exceptions != exceptions || (uint32_t)tc->cpu->rip == eip)

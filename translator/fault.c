@@ -159,8 +159,18 @@ void tc_kick(struct tc *tc)
 /* The instruction cannot use a window: have it translated anew in another form. */
 static void learn_form(struct tc *tc, ccf_id id, uint32_t eip, enum form form, enum form_cause cause)
 {
-	hint_set(tc, eip, form, cause);
-	ccf_discard(tc, id);
+	const struct ccf *c = ccf_of(tc, id);
+
+	hint_set(tc, hint_place_in(c, eip), eip, form, cause);
+	smc_discard_at(tc, c->gpa + (eip - c->lin));
+}
+
+/* The instruction faults all the time, or it is known to from other CCFs: then this one may have that form, too. */
+static bool keeps_faulting(struct tc *tc, ccf_id id, uint32_t eip, enum form form)
+{
+	uint32_t place = hint_place_in(ccf_of(tc, id), eip);
+
+	return (form == FORM_CALLOUT || may_look_up(tc)) && (hint_form(tc, place) == form || hint_exception(tc, place));
 }
 
 static bool window_fault(struct tc *tc, ccf_id id, uint32_t eip)
@@ -184,14 +194,12 @@ static bool window_fault(struct tc *tc, ccf_id id, uint32_t eip)
 		break;
 	case MMU_TRUE_FAULT:
 		/* by look-up it costs no signal */
-		if (user)
-			gear_fault(tc);
-		else if (may_look_up(tc) && hint_exception(tc, eip))
+		if (keeps_faulting(tc, id, eip, FORM_LOOKUP))
 			learn_form(tc, id, eip, FORM_LOOKUP, CAUSE_PAGE_FAULTS);
 		break;
 	case MMU_CODE_WRITE:
 	case MMU_EMULATE:
-		if (!user && may_look_up(tc) && hint_exception(tc, eip))
+		if (!user && keeps_faulting(tc, id, eip, FORM_LOOKUP))
 			learn_form(tc, id, eip, FORM_LOOKUP, CAUSE_EMULATED);
 		break;
 	}
@@ -226,7 +234,7 @@ static bool handle(struct tc *tc, const struct place *p)
 		tc->x.target = (uint64_t)tc_rx(tc, p->host_off);
 		return true;
 	}
-	if (tc->x.fault_signal == SIGFPE && hint_exception(tc, p->eip))
+	if (tc->x.fault_signal == SIGFPE && keeps_faulting(tc, p->id, p->eip, FORM_CALLOUT))
 		learn_form(tc, p->id, p->eip, FORM_CALLOUT, CAUSE_ARITHMETIC);
 	if (!tc->changed || tc->x.fault_signal != SIGSEGV)
 		interpret_here(tc);
@@ -243,4 +251,24 @@ bool fault_handle(struct tc *tc)
 		counts_take_back(tc, p.id);
 	meter_end(&tc->meters, METER_FAULT, tc->x.fault_tsc);
 	return again;
+}
+
+/* A tick found this code running: what it has learnt from page faults may be over. */
+void fault_sampled(struct tc *tc)
+{
+	const struct ccf *c = ccf_of(tc, tc->sampled);
+	bool any = tc->sampled && c->state == CCF_LIVE && (c->mode & (MODE_USER | MODE_LOOKUP)) == MODE_USER;
+	uint64_t over[CCF_MAX_INSNS], at = c->gpa;
+	unsigned n = 0;
+
+	tc->sampled = 0;
+	for (unsigned i = 0; any && i < c->insns; i++) {
+		const struct ccf_insn *map = (const void *)(tc->rx + c->map);
+
+		if (hint_sampled(tc, (uint32_t)at))
+			over[n++] = at;
+		at += map[i].guest;
+	}
+	while (n)
+		smc_discard_at(tc, over[--n]);
 }

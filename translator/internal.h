@@ -333,6 +333,7 @@ struct tc {
 	uint32_t recents;         /* ever */
 	uint32_t last_exit;     /* direct exit just taken, to be chained; 0: none */
 	bool changed;           /* CCFs were dropped: a callout may not return into the TC */
+	ccf_id sampled;         /* the CCF that the last kick found running; 0: none */
 	ccf_id interrupted;     /* CCF whose exits a kick has pointed at their stubs; 0: none */
 	pid_t tid;
 	void *altstack;
@@ -443,6 +444,8 @@ bool smc_create(struct tc *, char *err, size_t errlen);
 void smc_destroy(struct tc *);
 void smc_add(struct tc *, ccf_id);
 void smc_remove(struct tc *, ccf_id);
+/* The instruction at this address is to be translated in another form: discard all CCFs that have it. */
+void smc_discard_at(struct tc *, uint64_t gpa);
 bool smc_page_selfchecks(struct tc *, uint64_t gpa);
 struct code_page *smc_page(struct tc *, uint64_t gfn);
 bool smc_selfchecked(struct tc *, ccf_id, bool unchanged);
@@ -453,18 +456,39 @@ void smc_code_unmapped(void *ctx, unsigned space, uint64_t first, uint64_t last)
 void smc_space_recycled(void *ctx, unsigned space);
 
 /* ---- hints (hint.c): forms learnt from faults ---- */
-enum form hint_form(const struct tc *, uint32_t lin);
+/*
+ * An instruction's PLACE is its linear address; in user code its physical one, because programs are found at other addresses each time
+ * they run. (Addresses of both kinds may collide, which costs time but is not wrong.)
+ */
+static inline uint32_t hint_place(uint32_t mode, uint32_t lin, uint64_t gpa)
+{
+	return mode & MODE_USER ? (uint32_t)gpa : lin;
+}
+/* Of the instruction at `lin` of a CCF: it begins in the CCF's first page. */
+static inline uint32_t hint_place_in(const struct ccf *c, uint32_t lin)
+{
+	return hint_place(c->mode, lin, c->gpa + (lin - c->lin));
+}
+enum form hint_form(const struct tc *, uint32_t place);
 /* Of an instruction whose form is not FORM_WINDOW. */
-enum form_cause hint_cause(const struct tc *, uint32_t lin);
-void hint_set(struct tc *, uint32_t lin, enum form, enum form_cause);
-bool hint_exception(struct tc *, uint32_t lin);
+enum form_cause hint_cause(const struct tc *, uint32_t place);
+/* `lin`: for the history. */
+void hint_set(struct tc *, uint32_t place, uint32_t lin, enum form, enum form_cause);
+bool hint_exception(struct tc *, uint32_t place);
 /*
  * A form learnt because accesses kept being emulated (CAUSE_EMULATED) is not for good: it was executed in that form, and the window would
  * have done (or not). hint_over: it has been in vain for long, so the instruction is to have its window back.
  */
-void hint_served(struct tc *, uint32_t lin, bool window_would_do);
-bool hint_over(const struct tc *, uint32_t lin);
-/* May there be a form learnt for an instruction of the linear page? */
+void hint_served(struct tc *, uint32_t place, bool window_would_do);
+bool hint_over(const struct tc *, uint32_t place);
+/*
+ * What user code learnt from page faults (CAUSE_PAGE_FAULTS) is not for good either: the loop that touches a program's memory first may be
+ * the one that computes on it. hint_faulted: the look-up was of use, it faulted. hint_sampled: a tick has found it running; true: it
+ * has learnt so, has not faulted since the last tick but one, and is to have its window back.
+ */
+void hint_faulted(struct tc *, uint32_t place);
+bool hint_sampled(struct tc *, uint32_t place);
+/* May there be a form learnt for an instruction whose place is in the page? */
 bool hint_on_page(const struct tc *, uint32_t page);
 
 /* ---- window.c ---- */
@@ -513,6 +537,7 @@ void fault_thread_fini(struct tc *);
  * the TC there; false: dispatch at cpu->rip.
  */
 bool fault_handle(struct tc *);
+void fault_sampled(struct tc *);
 
 /* ---- callout.c ---- */
 uint32_t callout_interp(struct tcx *);

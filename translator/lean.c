@@ -129,7 +129,6 @@ uint64_t lean_refill(struct tcx *x)
 {
 	struct tc *tc = x->tc;
 	bool user = tc->mode & MODE_USER, write = LEAN_ACCESS_WRITE(x->op);
-	uint32_t error;
 
 	if ((x->arg & PAGE_MASK) + LEAN_ACCESS_SIZE(x->op) > PAGE_SIZE)
 		return LEAN_NO;
@@ -138,9 +137,7 @@ uint64_t lean_refill(struct tcx *x)
 		history_note(tc->history, HISTORY_REFILL, (uint32_t)tc->cpu->rip, tc->mode, x->arg);
 		return x->target;
 	}
-	if (only_page_fault(x) && mmu_lean_faults(tc->mmu, user, write, gva(x->arg), &error))
-		return lean_page_fault(tc, x->arg, error);
-	return LEAN_NO;
+	return only_page_fault(x) ? lean_access_fault(tc, write, (uint32_t)x->arg, x->target) : LEAN_NO;
 }
 
 /* A library's comparison would use vector registers. */

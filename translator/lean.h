@@ -117,8 +117,8 @@ static inline bool lean_flat_segment(const struct tc *tc, uint16_t sel, unsigned
 	return true;
 }
 
-/* Deliver #PF for the instruction at cpu->rip. */
-uint64_t lean_page_fault(struct tc *, uint32_t va, uint32_t error);
+/* Deliver #PF for the instruction at cpu->rip, if that is what its access gets; `host`: an address in its translation. */
+uint64_t lean_access_fault(struct tc *, bool write, uint32_t va, uint64_t host);
 /* `mode` was worked out from what has changed, which is shorter than asking again for all of it. */
 static inline void lean_check_mode(const struct tc *tc, uint32_t mode)
 {

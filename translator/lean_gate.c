@@ -122,10 +122,10 @@ uint64_t lean_int(struct tc *tc, unsigned op)
 }
 
 /*
- * The instruction at cpu->rip faults at `va`. SDM, "Operations that Invalidate TLBs and Paging-Structure Caches": the fault
+ * The instruction at cpu->rip, translated around `host`, faults at `va`. SDM, "Operations that Invalidate TLBs and Paging-Structure Caches": the fault
  * invalidates what the TLB has for the address.
  */
-uint64_t lean_page_fault(struct tc *tc, uint32_t va, uint32_t error)
+static uint64_t page_fault(struct tc *tc, uint32_t va, uint32_t error, uint64_t host)
 {
 	struct cpu *c = tc->cpu;
 	uint32_t eip = (uint32_t)c->rip, mode = tc->mode;
@@ -141,7 +141,23 @@ uint64_t lean_page_fault(struct tc *tc, uint32_t va, uint32_t error)
 	c->cr2 = va;
 	tc->stats.exceptions++;
 	tc->stats.lean_faults++;
-	counts_raised(tc, tc->x.target, eip);
+	counts_raised(tc, host, eip);
 	history_note(tc->history, HISTORY_FAULT, eip, mode, EXC_PF | (uint64_t)error << 32);
 	return enter(tc, &e);
+}
+
+uint64_t lean_access_fault(struct tc *tc, bool write, uint32_t va, uint64_t host)
+{
+	bool user = tc->mode & MODE_USER;
+	uint32_t error;
+	gpa_t at;
+
+	if (!mmu_lean_faults(tc->mmu, user, write, gva(va), &error))
+		return LEAN_NO;
+	if (user && !(tc->mode & MODE_LOOKUP)) {
+		mmu_expect(tc->mmu, write, gva(va));
+		if (mmu_lean_code(tc->mmu, true, gva(tc->cpu->rip), &at))
+			hint_faulted(tc, hint_place(tc->mode, (uint32_t)tc->cpu->rip, at.v));
+	}
+	return page_fault(tc, va, error, host);
 }

@@ -65,6 +65,16 @@ static uint32_t run(struct tc *tc, const struct string *s, uint32_t want)
 	return n;
 }
 
+/* What keeps the next element from being moved, when that is a page fault of the guest's. */
+static uint64_t fault(struct tc *tc, const struct string *s)
+{
+	const struct cpu *c = tc->cpu;
+	uint32_t edi = (uint32_t)c->gpr[R_EDI], esi = (uint32_t)c->gpr[R_ESI];
+	bool write = s->store || (fit(esi, s->size) && lean_at(tc, s->user, esi, s->size, false));
+
+	return fit(write ? edi : esi, s->size) ? lean_access_fault(tc, write, write ? edi : esi, tc->x.target - 1) : LEAN_NO;
+}
+
 /* Kernel code that has this form because its window kept failing it: was it needed this time? */
 static void note_use(struct tc *tc, const struct string *s)
 {
@@ -91,7 +101,7 @@ uint64_t lean_string(struct tc *tc, unsigned op)
 
 	if (left)
 		note_use(tc, &s);
-	if (hint_over(tc, (uint32_t)c->rip))
+	if (!s.user && hint_over(tc, (uint32_t)c->rip))
 		return LEAN_NO; /* the callout sees to it */
 	while (left && total < CHUNK_LIMIT && (done = run(tc, &s, left))) {
 		left -= done;
@@ -99,5 +109,7 @@ uint64_t lean_string(struct tc *tc, unsigned op)
 		if (s.repeat)
 			c->gpr[R_ECX] = left;
 	}
-	return left ? LEAN_NO : lean_same(tc);
+	if (!left)
+		return lean_same(tc);
+	return total < CHUNK_LIMIT ? fault(tc, &s) : LEAN_NO;
 }

@@ -83,20 +83,12 @@ static bool find_source(struct move *m, ccf_id first)
 	return found;
 }
 
-/* Would it be translated in the same way at the new address? */
+/* Would it be translated in the same way at the new address? Forms that were learnt go along: user code's are kept by physical address. */
 static bool movable(const struct move *m, const struct ccf *c)
 {
-	const struct ccf_insn *map = (const void *)tc_rx(m->tc, c->map);
 	uint32_t lin = m->to << PAGE_SHIFT | (c->lin & PAGE_MASK);
 
-	if ((c->flags & CCF_FIXED) || (m->shared && ccf_find_whole(m->tc, lin, c->mode, c->gpa)))
-		return false;
-	if (!hint_on_page(m->tc, m->to))
-		return true;
-	for (unsigned i = 0; i < c->insns; lin += map[i++].guest)
-		if (hint_form(m->tc, lin) != FORM_WINDOW)
-			return false;
-	return true;
+	return !(c->flags & CCF_FIXED) && !(m->shared && ccf_find_whole(m->tc, lin, c->mode, c->gpa));
 }
 
 /* Before anything is moved, so that links lead only from what moves to what moves. What stays on the list is moved right after. */
@@ -163,14 +155,15 @@ static void move_one(struct move *m, ccf_id id)
 
 /*
  * With the verifier on: what was moved is what would be translated. A debug build stops, any other translates. Not those that span
- * pages: what follows the new address is looked at when they are found.
+ * pages: what follows the new address is looked at when they are found. Nor those of pages in which forms were learnt, perhaps since.
  */
 static void verify_moved(struct tc *tc, ccf_id id)
 {
 	struct ccf *c = ccf_of(tc, id);
 	char err[256];
 
-	if (!tc->config.verify || (c->flags & CCF_CROSSING) || translate_same(tc, id, err, sizeof(err)))
+	if (!tc->config.verify || (c->flags & CCF_CROSSING) || hint_on_page(tc, (uint32_t)(c->gpa >> PAGE_SHIFT)) ||
+	    translate_same(tc, id, err, sizeof(err)))
 		return;
 	fprintf(stderr, "ringfence: translation moved to %#x differs from a new one: %s\n", c->lin, err);
 #ifdef RINGFENCE_DEBUG

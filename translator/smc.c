@@ -362,6 +362,20 @@ unsigned smc_starts(struct tc *tc, uint64_t gfn, uint16_t *starts, unsigned max,
 	return n;
 }
 
+void smc_discard_at(struct tc *tc, uint64_t at)
+{
+	struct code_page *p = page_find(tc, at >> PAGE_SHIFT);
+	ccf_id next;
+
+	for (ccf_id id = p ? p->first : 0; id; id = next) {
+		const struct ccf *c = ccf_of(tc, id);
+
+		next = tc->link[id].page_next;
+		if (at - c->gpa < c->guest_len)
+			ccf_discard(tc, id);
+	}
+}
+
 void smc_drop_mode(struct tc *tc, uint64_t gfn, uint32_t mode_bit)
 {
 	struct code_page *p = page_find(tc, gfn);

@@ -126,6 +126,7 @@ void tc_flush(struct tc *tc)
 	ibtc_clear_all(tc);
 	smc_clear(tc);
 	tc->interrupted = 0;
+	tc->sampled = 0;
 	tc->last_exit = 0;
 	tc->x.intr_wait = 0;
 }
@@ -226,6 +227,7 @@ static void back_from_tc(struct tc *tc)
 {
 	if (tc->interrupted) {
 		tc->history->sample[tc->interrupted]++;
+		tc->sampled = tc->interrupted;
 		chain_restore(tc, tc->interrupted);
 		tc->interrupted = 0;
 	}
@@ -302,10 +304,14 @@ static bool run_directly(struct tc *tc)
 /* One round: at most one CCF, or one interpreted instruction. */
 static void dispatch(struct tc *tc)
 {
+	bool expected;
 	ccf_id id;
 
 	tc->stats.dispatches++;
 	tc->mode = mode_of(tc->cpu);
+	expected = (tc->mode & MODE_USER) && mmu_expecting(tc->mmu);
+	if (expected)
+		gear_fault(tc); /* a page that the guest has just brought: the window will cost something */
 	tc->mode = gear_mode(tc, tc->mode, mmu_space(tc->mmu, tc->mode & MODE_USER));
 	if (must_step(tc)) {
 		tc->last_exit = 0;
@@ -314,7 +320,7 @@ static void dispatch(struct tc *tc)
 		step(tc);
 		return;
 	}
-	if ((tc->mode & MODE_USER) && mmu_expecting(tc->mmu))
+	if (expected)
 		mmu_fill_expected(tc->mmu, !(tc->mode & MODE_LOOKUP));
 	if ((tc->mode & MODE_DIRECT) && run_directly(tc))
 		return;
@@ -355,6 +361,7 @@ enum tc_exit tc_run(struct tc *tc)
 			atomic_store(&tc->x.kick, 0);
 			tc->stats.kicks++;
 			direct_rest(tc);
+			fault_sampled(tc);
 			return TC_EXIT_KICK;
 		}
 		if (anything_pending(tc)) {

@@ -71,6 +71,7 @@ static bool unit_on(struct tu *u, const struct tinsn *t)
 
 static void restrict_action(struct tu *u, struct tinsn *t)
 {
+	enum form learnt;
 
 	if (t->action == ACT_NOP)
 		return;
@@ -79,10 +80,9 @@ static void restrict_action(struct tu *u, struct tinsn *t)
 	if (t->action == ACT_IDENT && uses_vector_state(t) && !unit_on(u, t))
 		t->action = ACT_INTERPRET;
 	t->form = u->mode & MODE_LOOKUP ? FORM_LOOKUP : FORM_WINDOW;
-	if (!u->hinted || hint_form(u->tc, t->eip) == FORM_WINDOW)
-		return;
-	t->form = hint_form(u->tc, t->eip);
-	u->fixed = true; /* elsewhere it would have another form */
+	learnt = u->hinted ? hint_form(u->tc, hint_place(u->mode, t->eip, u->gpa + (t->eip - u->lin))) : FORM_WINDOW;
+	if (learnt != FORM_WINDOW)
+		t->form = learnt;
 }
 
 /* Instructions whose effect or result differs each time they run: lockstep runs them alone. */
@@ -398,7 +398,7 @@ static struct tu *unit_for(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t 
 	u->ended = u->side_effect = false;
 	/* the last page: an instruction that wraps is interpreted */
 	u->fixed = lin >> PAGE_SHIFT == 0xfffff;
-	u->hinted = hint_on_page(tc, lin >> PAGE_SHIFT);
+	u->hinted = hint_on_page(tc, hint_place(mode, lin, gpa_) >> PAGE_SHIFT);
 	u->selfcheck = smc_page_selfchecks(tc, gpa_);
 	u->vary = 0;
 	u->known = NULL;

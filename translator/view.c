@@ -110,10 +110,11 @@ unsigned view_disasm(const struct ccf *c, const uint8_t *bytes, unsigned len, ui
 
 const char *view_callout_text(const struct tc *tc, const struct ccf *c, uint32_t lin, unsigned why)
 {
-	enum form form = hint_form(tc, lin);
+	uint32_t place = hint_place_in(c, lin);
+	enum form form = hint_form(tc, place);
 
 	if (form == FORM_CALLOUT)
-		return trace_cause_text(hint_cause(tc, lin));
+		return trace_cause_text(hint_cause(tc, place));
 	if (why == WHY_NONE || why == WHY_STACK || why == WHY_FLOW)
 		return form == FORM_LOOKUP || (c->mode & MODE_LOOKUP) ? "only when its look-up misses"
 								      : "an operand that is not expanded";

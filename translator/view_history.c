@@ -99,10 +99,10 @@ static void print_forms(struct tc *tc, const struct ccf *c, FILE *f)
 	uint32_t at = c->lin;
 
 	for (unsigned i = 0; i < c->insns; at += map[i].guest, i++)
-		if (hint_form(tc, at) != FORM_WINDOW)
+		if (hint_form(tc, hint_place_in(c, at)) != FORM_WINDOW)
 			fprintf(f, "    the instruction at %08x goes by %s: it %s\n", at,
-				hint_form(tc, at) == FORM_LOOKUP ? "look-up" : "callout",
-				trace_cause_text(hint_cause(tc, at)));
+				hint_form(tc, hint_place_in(c, at)) == FORM_LOOKUP ? "look-up" : "callout",
+				trace_cause_text(hint_cause(tc, hint_place_in(c, at))));
 }
 
 static unsigned print_ccfs(struct tc *tc, uint32_t lin, FILE *f)

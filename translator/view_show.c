@@ -61,7 +61,7 @@ static void show_insn(struct show *s, const uint8_t *bytes, unsigned len, uint32
 	s->v.callout = NULL;
 	if (view_callouts(s->tc, off, host_len) && decode(&t, bytes, len, lin))
 		s->v.callout = view_callout_text(s->tc, s->c, lin, t.why);
-	s->v.lookup = (s->c->mode & MODE_LOOKUP) || hint_form(s->tc, lin) == FORM_LOOKUP;
+	s->v.lookup = (s->c->mode & MODE_LOOKUP) || hint_form(s->tc, hint_place_in(s->c, lin)) == FORM_LOOKUP;
 	show_host(s, guest, off, host_len);
 }
 

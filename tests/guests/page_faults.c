@@ -174,6 +174,89 @@ static void implicit(void)
 	gdt[FREE_SEL / 8] = old;
 }
 
+/*
+ * Memory that comes page by page: the same instruction faults over and over and goes on where it was. Each page of the region is
+ * absent in turn; the handler brings it and notes whether all was as it should be.
+ */
+enum { REGION_PAGES = 8, FIRST = 16, SOURCE = 32 };
+
+static struct {
+	u32 faults, wrong;
+	u32 error; /* of writes */
+	u32 eip;
+	bool moves;
+} demand;
+
+static int bring(struct context *c)
+{
+	u32 page = (c->cr2 - TEST_VA) >> 12;
+	bool source = page >= SOURCE;
+	u32 next = source ? c->esi : c->edi;
+
+	if (page < FIRST || page >= SOURCE + REGION_PAGES || (!source && page >= FIRST + REGION_PAGES))
+		return 0;
+	demand.faults++;
+	demand.wrong += c->eip != demand.eip || c->cr2 != next || (!on_oracle && !(c->eflags & RF_)) ||
+			c->error != (source ? demand.error & ~(u32)PFE_W : demand.error);
+	demand.wrong += demand.moves && c->edi - c->esi != (FIRST - SOURCE) * 4096u;
+	map(page, (u32)frames[source ? 1 : 2 + (page - FIRST) % 2], PTE_P | PTE_W | PTE_U);
+	return 1;
+}
+
+static void take_away(void)
+{
+	for (u32 i = 0; i < REGION_PAGES; i++) {
+		map(FIRST + i, 0, 0);
+		map(SOURCE + i, 0, 0);
+	}
+}
+
+/* `elements` of `size` bytes by the string instruction, or whatever it is, that begins the snippet. */
+static void by_demand(const char *name, u32 code, u32 skip, u32 elements, u32 size, bool down, bool moves)
+{
+	u32 pages = elements * size / 4096, bytes = elements * size;
+	bool ok = true;
+
+	isr[PF] = bring;
+	for (u32 round = 0; round < 8 && ok; round++) {
+		struct context c = round & 1 ? kernel_context(code) : user_context(code);
+		u32 edge = down ? bytes - size : 0;
+
+		take_away();
+		memset(frames[1], 0x33, 4096);
+		memset(frames[2], 0, 8192);
+		demand.faults = demand.wrong = 0;
+		demand.error = PFE_W | (round & 1 ? 0 : PFE_U);
+		demand.eip = code + skip;
+		demand.moves = moves;
+		c.eax = 0x44444444;
+		c.ecx = elements;
+		c.edi = TEST_VA + FIRST * 4096 + edge;
+		c.esi = TEST_VA + SOURCE * 4096 + edge;
+		run(&c);
+		ok = c.vector == DONE && !demand.wrong && demand.faults == pages * (moves ? 2 : 1) && c.ecx == 0 &&
+		     c.edi == TEST_VA + FIRST * 4096 + (down ? -size : bytes) &&
+		     *(u32 *)frames[2] == (moves ? 0x33333333 : 0x44444444) && !memcmp(frames[2], frames[2] + 4, 8192 - 4);
+	}
+	report(ok, name);
+	check_eq(demand.wrong, 0, "every fault was told exactly");
+	isr[PF] = 0;
+	take_away();
+}
+
+static void demand_paging(void)
+{
+	enum { BYTES = REGION_PAGES * 4096 };
+
+	by_demand("stores that bring their pages", CODE("1: movl %eax,(%edi)\naddl $4,%edi\ndecl %ecx\njnz 1b"), 0, BYTES / 4, 4,
+		  false, false);
+	by_demand("REP STOSD", CODE("rep stosl"), 0, BYTES / 4, 4, false, false);
+	by_demand("REP STOSB", CODE("rep stosb"), 0, BYTES, 1, false, false);
+	by_demand("REP STOSW, downwards", CODE("std\nrep stosw\ncld"), 1, BYTES / 2, 2, true, false);
+	by_demand("REP MOVSD", CODE("rep movsl"), 0, BYTES / 4, 4, false, true);
+	by_demand("REP MOVSB, downwards", CODE("std\nrep movsb\ncld"), 1, BYTES, 1, true, true);
+}
+
 void guest_main(void)
 {
 	snippets[READ] = CODE("movl (%ebx),%eax");
@@ -188,4 +271,5 @@ void guest_main(void)
 	large_pages();
 	crossing();
 	implicit();
+	demand_paging();
 }

@@ -21,7 +21,7 @@ __asm__(".section .rodata\n"
 	"	jnz	2b\n"
 	"	leal	5f - 1b(%esi), %edx\n"
 	"	call	*%edx\n"
-	"	addl	%eax, 0x20000\n"
+	"adds:	addl	%eax, 0x20000\n"
 	"	testl	%eax, %eax\n"
 	"	jz	6f\n"
 	"	cpuid\n"
@@ -44,7 +44,7 @@ __asm__(".section .rodata\n"
 	"code_end:\n"
 	".code64\n"
 	".text\n");
-extern const uint8_t code[], code_end[];
+extern const uint8_t code[], adds[], code_end[];
 
 enum {
 	DIRECTORY = 0x50000, /* one for each of two address spaces, a page apart */
@@ -188,30 +188,88 @@ static void test_in_use(void **state)
 	bench_close(&b);
 }
 
-/* A form learnt at the new address, and one learnt at the old. */
+/* The translation that has an instruction of user code. */
+static ccf_id holder(struct tc *tc, uint32_t lin)
+{
+	for (ccf_id id = 1; id < tc->ccf_top; id++) {
+		const struct ccf *c = ccf_of(tc, id);
+
+		if (c->state == CCF_LIVE && c->mode & MODE_USER && lin - c->lin < c->guest_len)
+			return id;
+	}
+	fail();
+	return 0;
+}
+
+/* What was learnt of an instruction is known wherever its program runs next. */
 static void test_forms(void **state)
 {
-	const uint32_t at = REGION + 0x1000, then = REGION + 0x5000, last = REGION + 0x9000;
-	const uint32_t loop = 13; /* the call in the loop */
+	enum { LOOP = 13 }; /* the call in the loop */
+	uint64_t translations = 0;
+	const struct tc_stats *s;
 	struct bench b;
-	uint64_t before;
 
 	open_bench(&b, TC_LOOKUP_OFF);
-	map(&b, 0, at, true);
-	run_at(&b, 0, at);
-	end_at(&b, 0, at);
-	hint_set(b.tc, then + loop, FORM_CALLOUT, CAUSE_DEVICE);
-	before = tc_statistics(b.tc)->translations;
-	map(&b, 0, then, true);
-	run_at(&b, 0, then);
-	assert_true(tc_statistics(b.tc)->relocations > 0);
-	assert_true(tc_statistics(b.tc)->translations > before);
-	compare_all(b.tc);
-	before = tc_statistics(b.tc)->translations;
-	end_at(&b, 0, then);
-	map(&b, 0, last, true);
-	run_at(&b, 0, last);
-	assert_true(tc_statistics(b.tc)->translations > before);
+	s = tc_statistics(b.tc);
+	for (unsigned round = 0; round < 6; round++) {
+		uint32_t at = REGION + 0x1000 + round * 0x4000;
+
+		map(&b, 0, at, true);
+		run_at(&b, 0, at);
+		compare_all(b.tc);
+		assert_int_equal(hint_form(b.tc, FRAME + LOOP), round > 2 ? FORM_CALLOUT : FORM_WINDOW);
+		if (round == 2) {
+			assert_int_equal(hint_place_in(ccf_of(b.tc, holder(b.tc, at + LOOP)), at + LOOP), FRAME + LOOP);
+			hint_set(b.tc, FRAME + LOOP, at + LOOP, FORM_CALLOUT, CAUSE_DEVICE);
+			smc_discard_at(b.tc, FRAME + LOOP);
+		}
+		if (round == 3)
+			assert_true(s->translations > translations);
+		else if (round)
+			assert_int_equal(s->translations, translations);
+		translations = s->translations;
+		end_at(&b, 0, at);
+	}
+	assert_true(s->relocations > 0);
+	bench_close(&b);
+}
+
+static bool looks_up(struct bench *b, uint32_t lin)
+{
+	const struct ccf *c = ccf_of(b->tc, holder(b->tc, lin));
+	static const uint8_t compare[] = {0xc4, 0x42, 0x1b, 0xf7}; /* SHRX of the page's number */
+
+	return memmem(tc_rx(b->tc, c->host), c->host_len, compare, sizeof(compare));
+}
+
+/* What was learnt from page faults ends when ticks find the code running and it has not faulted since. */
+static void test_learnt_from_faults(void **state)
+{
+	const uint32_t offset = (uint32_t)(adds - code), place = FRAME + offset, at = REGION + offset;
+	struct bench b;
+
+	open_bench(&b, TC_LOOKUP_OFF);
+	map(&b, 0, REGION, true);
+	run_at(&b, 0, REGION);
+	assert_false(looks_up(&b, at));
+	hint_set(b.tc, place, at, FORM_LOOKUP, CAUSE_PAGE_FAULTS);
+	smc_discard_at(b.tc, place);
+	run_at(&b, 0, REGION);
+	assert_true(looks_up(&b, at));
+	for (unsigned tick = 0; tick < 10; tick++) {
+		b.tc->sampled = holder(b.tc, at);
+		fault_sampled(b.tc);
+		assert_int_equal(b.tc->sampled, 0);
+		hint_faulted(b.tc, place);
+	}
+	for (unsigned tick = 0; tick < 2; tick++) {
+		assert_int_equal(hint_form(b.tc, place), FORM_LOOKUP);
+		b.tc->sampled = holder(b.tc, at);
+		fault_sampled(b.tc);
+	}
+	assert_int_equal(hint_form(b.tc, place), FORM_WINDOW);
+	run_at(&b, 0, REGION);
+	assert_false(looks_up(&b, at));
 	compare_all(b.tc);
 	bench_close(&b);
 }
@@ -267,6 +325,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_window), cmocka_unit_test(test_lookup),	  cmocka_unit_test(test_in_use),
 		cmocka_unit_test(test_forms),  cmocka_unit_test(test_breakpoint), cmocka_unit_test(test_compare),
+		cmocka_unit_test(test_learnt_from_faults),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -116,7 +116,7 @@ static void test_causes(void **state)
 		enum form form = cause & 1 ? FORM_LOOKUP : FORM_CALLOUT;
 		char line[160];
 
-		hint_set(b.tc, AT_CODE + cause, form, cause);
+		hint_set(b.tc, AT_CODE + cause, AT_CODE + cause, form, cause);
 		assert_int_equal(hint_form(b.tc, AT_CODE + cause), form);
 		assert_int_equal(hint_cause(b.tc, AT_CODE + cause), cause);
 		hint_exception(b.tc, AT_CODE + cause); /* counted in the same slot */
