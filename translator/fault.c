@@ -211,27 +211,52 @@ struct place {
 	ccf_id id;
 	uint32_t eip, host_off;
 	unsigned index; /* of the instruction in its unit */
+	int32_t pending; /* the guest's ESP less the host's */
 };
+
+static bool place_of(struct tc *tc, uint64_t host, struct place *p)
+{
+	p->id = cache_owner(tc, host);
+	if (!p->id || !ccf_locate(tc, p->id, host, &p->eip, &p->host_off, &p->index))
+		return false;
+	p->pending = ((const struct ccf_insn *)(const void *)(tc->rx + ccf_of(tc, p->id)->map))[p->index].words * 4;
+	return true;
+}
 
 static struct place locate(struct tc *tc)
 {
-	struct place p = {.id = cache_owner(tc, tc->x.fault_rip)};
+	struct place p;
 
-	if (p.id && ccf_locate(tc, p.id, tc->x.fault_rip, &p.eip, &p.host_off, &p.index))
+	if (place_of(tc, tc->x.fault_rip, &p))
 		return p;
 	fprintf(stderr, "ringfence: internal error: fault at TC+%#lx belongs to no instruction\n",
 		(unsigned long)(tc->x.fault_rip - (uintptr_t)tc->rx));
 	abort();
 }
 
+static void move_esp(struct cpu *c, int32_t by)
+{
+	c->gpr[R_ESP] = (uint32_t)c->gpr[R_ESP] + (uint32_t)by;
+}
+
+void fault_not_resumed(struct tc *tc)
+{
+	struct place p;
+
+	if (place_of(tc, tc->x.target, &p))
+		move_esp(tc->cpu, p.pending);
+}
+
 static bool handle(struct tc *tc, const struct place *p)
 {
 	tc->cpu->rip = p->eip;
+	move_esp(tc->cpu, p->pending);
 	if (tc->x.fault_signal == KICK_SIGNAL)
 		return false;
 	tc->changed = false;
 	if (window_fault(tc, p->id, p->eip)) {
 		tc->x.target = (uint64_t)tc_rx(tc, p->host_off);
+		move_esp(tc->cpu, -p->pending);
 		return true;
 	}
 	if (tc->x.fault_signal == SIGFPE && keeps_faulting(tc, p->id, p->eip, FORM_CALLOUT))

@@ -103,7 +103,8 @@ struct ccf_exit {
 /* Guest instruction i of a CCF: how many guest and host bytes it takes. */
 struct ccf_insn {
 	uint16_t host;
-	uint8_t guest;
+	uint8_t guest : 4;
+	int8_t words : 4; /* how far the guest's ESP was from the host's, in dwords, when it began (esp.c) */
 	uint8_t flags; /* INSN_VARIES: loads its immediate from its source (vary.c); a call of a thunk: tinsn.thunk */
 };
 enum { INSN_VARIES = 1, INSN_THUNK_SHIFT = 4 };
@@ -537,6 +538,8 @@ void fault_thread_fini(struct tc *);
  * the TC there; false: dispatch at cpu->rip.
  */
 bool fault_handle(struct tc *);
+/* A kick came before x->target was entered, which may be an instruction that has faulted: give the guest its ESP (esp.c). */
+void fault_not_resumed(struct tc *);
 void fault_sampled(struct tc *);
 
 /* ---- callout.c ---- */

@@ -257,8 +257,10 @@ static bool after_leave(struct tc *tc)
 		return false;
 	case LEAVE_FAULT:
 		return fault_handle(tc);
-	case LEAVE_CALLOUT:
 	case LEAVE_ABORT:
+		fault_not_resumed(tc);
+		return false;
+	case LEAVE_CALLOUT:
 	case LEAVE_STOP:
 	default:
 		return false;

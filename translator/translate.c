@@ -201,9 +201,16 @@ static void emit_insn(struct tu *u, const struct tinsn *t)
 	size_t start = u->e.len, back;
 	unsigned fields = u->fields;
 	unsigned misses = u->misses, exits = u->exits;
+	int32_t pending = u->pending;
+	struct tinsn moved;
 
-	if (t->action == ACT_NOP)
+	if (t->action == ACT_NOP || esp_copy(u, t))
 		return;
+	if (pending && t->has_mem && t->mem.base == H_RSP) {
+		moved = *t;
+		moved.mem.disp += pending;
+		t = &moved;
+	}
 	u->start = start;
 	u->looked = 0;
 	if (t->action == ACT_STI && u->done == u->n - 1)
@@ -216,6 +223,8 @@ static void emit_insn(struct tu *u, const struct tinsn *t)
 	u->fields = fields;
 	u->exits = exits;
 	u->misses = misses;
+	u->pending = pending;
+	esp_settle(u);
 	back = xl_interpret(u, t);
 	emit_patch32(&u->e, back, u->e.len);
 	if (emitters[t->action].ends)
@@ -263,6 +272,7 @@ static void cut_when_full(struct tu *u)
 static void emit_unit(struct tu *u)
 {
 	u->thunk = (uint8_t)thunk_unit(u);
+	u->pending = 0;
 	xl_prologue(u);
 	counts_emit(u);
 	if (u->vary)
@@ -274,7 +284,9 @@ static void emit_unit(struct tu *u)
 		size_t start = u->done ? u->e.len : u->entry;
 
 		cut_when_full(u);
+		u->map[u->done].words = (int8_t)(u->pending / 4);
 		emit_insn(u, &u->insn[u->done]);
+		esp_before_next(u);
 		if (emitters[u->insn[u->done].action].ends && u->done + 1 < u->n) {
 			count_end(u, u->done + 1 - u->count_from);
 			count_begin(u, u->done + 1 - (u->insn[u->done].thunk ? THUNK_INSNS : 0));

@@ -43,6 +43,7 @@ struct tu {
 	struct tu_miss miss[2 * CCF_MAX_INSNS];
 	struct ccf_exit exit[CCF_EXITS];
 	unsigned exits;
+	int32_t pending;      /* guest's ESP less the host's (esp.c) */
 	unsigned branches;    /* conditional branches planned, behind each of which the unit goes on or ends */
 	unsigned limit;       /* plan at most so many instructions */
 	bool fixed;           /* cannot be moved: depends on its address in another way than by `field` */
@@ -124,6 +125,10 @@ void xl_miss_stubs(struct tu *);
 /* Does the host have what the look-up form needs? */
 bool xl_lookup_possible(void);
 
+/* esp.c: have ESP be the guest's; unless the next instruction is one that can wait; MOV from ESP while it is not. */
+void esp_settle(struct tu *);
+void esp_before_next(struct tu *);
+bool esp_copy(struct tu *, const struct tinsn *);
 /* Direct exit to `target`: emits the jump; conditional when cc < 16. */
 enum { CC_ALWAYS = 16 };
 void xl_exit(struct tu *, unsigned cc, uint32_t target);

@@ -119,13 +119,15 @@ bool xl_call(struct tu *u, const struct tinsn *t)
 	if (t->has_mem && t->form == FORM_LOOKUP)
 		xl_take_back(u, H_R8);
 	if (t->z.opcode != 0xff) {
-		emit_lea32(&u->e, H_RSP, guest_mem(H_RSP, -4));
+		u->pending -= 4;
+		esp_settle(u);
 		xl_exit(u, CC_ALWAYS, branch_target(t));
 		return true;
 	}
 	if (target != H_R8)
 		emit_mov32(&u->e, H_R8, target);
-	emit_lea32(&u->e, H_RSP, guest_mem(H_RSP, -4));
+	u->pending -= 4;
+	esp_settle(u);
 	xl_exit_indirect(u);
 	return true;
 }
@@ -160,7 +162,8 @@ bool xl_ret(struct tu *u, const struct tinsn *t)
 	if (!near32(t) || !xl_stack_flat(u) || !xl_stack_mem(u, t, H_RSP, 0, 4, false, &top))
 		return false;
 	emit_load32(&u->e, H_R8, top);
-	emit_lea32(&u->e, H_RSP, guest_mem(H_RSP, 4 + release));
+	u->pending += 4 + release;
+	esp_settle(u);
 	xl_exit_indirect(u);
 	return true;
 }

@@ -58,7 +58,7 @@ bool xl_mem(struct tu *u, const struct tinsn *t, struct xmem *m)
 bool xl_stack_mem(struct tu *u, const struct tinsn *t, unsigned base, int32_t disp, unsigned size,
 		  bool write, struct xmem *m)
 {
-	*m = guest_mem((int)base, disp);
+	*m = guest_mem((int)base, base == H_RSP ? disp + u->pending : disp);
 	return t->form != FORM_LOOKUP || xl_lookup_at(u, t, *m, size, write, m);
 }
 

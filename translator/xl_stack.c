@@ -1,14 +1,14 @@
 /*
  * Stack instructions. PUSH and POP are 64 bits wide in long mode and would use the
- * host's idea of a stack segment, so each becomes a window access and a LEA, which keeps flags. Always in this
- * order: the access that may fault first, ESP last.
+ * host's idea of a stack segment, so each becomes a window access and, perhaps for several together (esp.c), a LEA, which keeps
+ * flags. Always in this order: the access that may fault first, ESP last.
  */
 #include "translator/lean.h"
 #include "translator/tu.h"
 
 static void adjust_esp(struct tu *u, int32_t by)
 {
-	emit_lea32(&u->e, H_RSP, guest_mem(H_RSP, by));
+	u->pending += by; /* esp.c */
 }
 
 static unsigned stack_size(const struct tinsn *t)

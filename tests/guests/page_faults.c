@@ -257,6 +257,63 @@ static void demand_paging(void)
 	by_demand("REP MOVSB, downwards", CODE("std\nrep movsb\ncld"), 1, BYTES, 1, true, true);
 }
 
+/*
+ * A stack that grows into absent pages, or into some that have just changed: PUSH, CALL, POP and RET fault, or need a window's entry, at
+ * every place of a function's frame.
+ */
+static u32 stack_faults, stack_wrong;
+
+static int grow(struct context *c)
+{
+	u32 page = (c->cr2 - TEST_VA) >> 12;
+
+	if (page < FIRST || page >= FIRST + REGION_PAGES)
+		return 0;
+	stack_faults++;
+	/* the faulting access is the one just below ESP, or at it */
+	stack_wrong += c->cr2 - (c->esp - 4) > 4;
+	map(page, (u32)frames[2 + page - FIRST], PTE_P | PTE_W | PTE_U);
+	return 1;
+}
+
+static void growing_stack(bool absent)
+{
+	enum { TOP = TEST_VA + (FIRST + REGION_PAGES) * 4096, DEPTH = 100 };
+	u32 code = CODE("jmp 2f\n"
+			"1: pushl %ebp\nmovl %esp,%ebp\npushl %edi\npushl %esi\npushl %ebx\n"
+			"decl %ecx\njz 3f\n"
+			"pushl %ecx\npushl $0x1234\ncall 1b\naddl $4,%esp\npopl %edx\naddl %edx,%eax\n"
+			"3: incl %eax\npopl %ebx\npopl %esi\npopl %edi\npopl %ebp\nret\n"
+			"2: pushl %eax\npopl %edx\npushl %edx\npushl 4(%edi)\npopl %edx\npopl %ebx\ncall 1b");
+	bool ok = true;
+
+	isr[PF] = grow;
+	frames[1][4] = 0x77;
+	map(SOURCE, (u32)frames[1], PTE_P | PTE_U);
+	stack_wrong = 0;
+	for (u32 offset = 0; offset < 4096 && ok; offset += 4) {
+		struct context c = user_context(code);
+
+		for (u32 i = 0; i < REGION_PAGES; i++)
+			map(FIRST + i, absent ? 0 : (u32)frames[2 + (i + offset / 4) % 8], absent ? 0 : PTE_P | PTE_W | PTE_U);
+		stack_faults = 0;
+		c.eax = 0x1000;
+		c.ecx = DEPTH;
+		c.ebx = 0xb;
+		c.ebp = 0xbb;
+		c.esi = 0x51;
+		c.edi = TEST_VA + SOURCE * 4096;
+		c.esp = TOP - offset;
+		run(&c);
+		ok = c.vector == DONE && c.esp == TOP - offset && c.eax == 0x1000 + DEPTH + DEPTH * (DEPTH - 1) / 2 &&
+		     c.ebx == 0x1000 && c.ebp == 0xbb && c.esi == 0x51 && c.edi == TEST_VA + SOURCE * 4096 && !!stack_faults == absent;
+	}
+	report(ok, absent ? "a stack that grows into absent pages" : "a stack in pages that move");
+	check_eq(stack_wrong, 0, "ESP was exact at every fault");
+	isr[PF] = 0;
+	take_away();
+}
+
 void guest_main(void)
 {
 	snippets[READ] = CODE("movl (%ebx),%eax");
@@ -272,4 +329,6 @@ void guest_main(void)
 	crossing();
 	implicit();
 	demand_paging();
+	growing_stack(true);
+	growing_stack(false);
 }
