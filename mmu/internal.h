@@ -414,8 +414,8 @@ struct softtlb_page {
 bool softtlb_create(struct mmu *);
 void softtlb_destroy(struct mmu *);
 void softtlb_flush(struct mmu *, bool global);
-/* A load of CR3: pages of a quiet space are kept for when it comes back. Either may be null. */
-void softtlb_switch(struct mmu *, struct window *from, const struct window *to);
+/* A load of CR3: pages of a quiet space are to be kept for when it comes back. Either window may be null. */
+void softtlb_switch(struct mmu *, struct window *from, bool keep, const struct window *to);
 void softtlb_flush_page(struct mmu *, uint32_t va);
 void softtlb_forget_writes(struct mmu *, const uint8_t *host_page);
 /* RAM, and for writes free of translated code; ROM can be read. */

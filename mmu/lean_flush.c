@@ -32,11 +32,11 @@ static struct window *cached_user(struct mmu *m, uint64_t key)
 	return NULL;
 }
 
-static void commit(struct mmu *m, struct window *user)
+static void commit(struct mmu *m, struct window *user, bool keep)
 {
 	if (user && user != m->user)
 		user->last_use = ++m->clock;
-	softtlb_switch(m, m->user, user);
+	softtlb_switch(m, m->user, keep, user);
 	m->user = user;
 	m->cr3 = m->cpu->cr3;
 	m->stats.flushes++;
@@ -53,6 +53,7 @@ bool mmu_lean_load_cr3(struct mmu *m, uint32_t value)
 	const uint64_t old = c->cr3;
 	uint64_t kept[4], pdpte[4] = {0};
 	struct window *user;
+	bool keep = m->user && quiet_is(m, m->user);
 
 	if (!m->mode.on || (m->mode.pae && !read_pdptes(m, value, pdpte)))
 		return false;
@@ -61,8 +62,9 @@ bool mmu_lean_load_cr3(struct mmu *m, uint32_t value)
 		memcpy(c->pdpte, pdpte, sizeof(pdpte));
 	c->cr3 = value;
 	user = cached_user(m, value & (m->mode.pae ? 0xffffffe0u : 0xfffff000u));
+	keep = keep && (user != m->user || quiet_is(m, user)); /* not with other page-directory pointers */
 	if (snapshot_window_stays(m, &m->win[MMU_SUPERVISOR], false) && user_stays(m, user)) {
-		commit(m, user);
+		commit(m, user, keep);
 		return true;
 	}
 	c->cr3 = old;

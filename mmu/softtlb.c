@@ -191,7 +191,7 @@ struct softtlb *mmu_softtlb(struct mmu *m, bool user)
 /* ---- from one space to another ---- */
 
 /* The tables of a quiet window's live slots are guarded, and a walk would find what it found when the page was put here. */
-static void keep(struct mmu *m, struct window *w, struct tlb_slot s)
+static void keep_page(struct mmu *m, struct window *w, struct tlb_slot s)
 {
 	const struct softtlb *t = &m->tlbs->tlb[s.user];
 	uint32_t page;
@@ -210,15 +210,15 @@ static void bring_back(struct mmu *m, const struct tlb_kept *k)
 	t->delta[k->write][k->index] = k->delta;
 }
 
-void softtlb_switch(struct mmu *m, struct window *from, const struct window *to)
+void softtlb_switch(struct mmu *m, struct window *from, bool keep, const struct window *to)
 {
 	struct tlb_list *l = &m->tlbs->filled[false];
 
 	if (from)
 		from->kept_n = 0;
-	if (from && from->quiet.epoch == m->epoch)
+	if (from && keep)
 		for (uint32_t i = l->n; i-- > 0; invalidate(m, l->slot[i]))
-			keep(m, from, l->slot[i]);
+			keep_page(m, from, l->slot[i]);
 	softtlb_flush(m, false);
 	for (unsigned i = to && quiet_is(m, to) ? to->kept_n : 0; i-- > 0;)
 		bring_back(m, &to->kept[i]);

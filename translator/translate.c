@@ -73,6 +73,7 @@ static void restrict_action(struct tu *u, struct tinsn *t)
 {
 	enum form learnt;
 
+	t->form = FORM_WINDOW;
 	if (t->action == ACT_NOP)
 		return;
 	if (t->action == ACT_IDENT && !classify_isa_allowed(u->tc->cpu->model, &t->z))
@@ -208,7 +209,7 @@ static void emit_insn(struct tu *u, const struct tinsn *t)
 		return;
 	if (pending && t->has_mem && t->mem.base == H_RSP) {
 		moved = *t;
-		moved.mem.disp += pending;
+		moved.mem.disp = (int32_t)((uint32_t)moved.mem.disp + (uint32_t)pending);
 		t = &moved;
 	}
 	u->start = start;
@@ -225,6 +226,7 @@ static void emit_insn(struct tu *u, const struct tinsn *t)
 	u->misses = misses;
 	u->pending = pending;
 	esp_settle(u);
+	u->map[u->done].words = 0; /* nor does it fault any more */
 	back = xl_interpret(u, t);
 	emit_patch32(&u->e, back, u->e.len);
 	if (emitters[t->action].ends)

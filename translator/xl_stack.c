@@ -117,7 +117,7 @@ static bool pop_mem(struct tu *u, const struct tinsn *t)
 	struct xmem m;
 
 	if (t->mem.base == H_RSP)
-		moved.mem.disp += 4;
+		moved.mem.disp = (int32_t)((uint32_t)moved.mem.disp + 4);
 	if (tinsn_op16(t))
 		return false;
 	if (t->form == FORM_LOOKUP)

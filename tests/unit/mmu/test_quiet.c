@@ -252,6 +252,53 @@ static void test_pointers(void **state)
 	env_close(&e);
 }
 
+/*
+ * CR3 stays the same and its page-directory pointers change: what was looked up by way of a directory that nobody guards is not kept, be
+ * it that the space is left or only loaded again.
+ */
+static void test_other_pointers(void **state)
+{
+	enum { PDPT1 = 0x10000, PDPT2 = 0x11000, D1 = 0x12000, D2 = 0x13000, DB = 0x14000, T1 = 0x15000, T2 = 0x16000, TB = 0x17000 };
+	static const struct {
+		uint32_t table, frames;
+	} t[] = {{T1, 0x200000}, {T2, 0x300000}, {TB, 0x400000}};
+
+	for (unsigned leave = 0; leave < 2; leave++) {
+		struct env e;
+
+		env_open(&e, 32 * MIB, 3, 0);
+		for (unsigned i = 0; i < 3; i++)
+			for (unsigned p = 0; p < 8; p++) {
+				poke64(&e, t[i].table + 8 * p, (uint64_t)(t[i].frames + p * 0x1000) | PWUAD);
+				poke32(&e, t[i].frames + p * 0x1000, t[i].frames + p);
+			}
+		poke64(&e, PDPT1, D1 | P);
+		poke64(&e, PDPT2, DB | P);
+		poke64(&e, D1, T1 | PWUAD);
+		poke64(&e, D2, T1 | PWUAD);
+		poke64(&e, DB, TB | PWUAD);
+		set_paging(&e, PDPT1, CR4_PAE, true);
+		try_lean = true;
+		for (unsigned n = 0; n < 2 * RESTED; n++) {
+			load_cr3(&e, n % 2 ? PDPT1 : PDPT2);
+			assert_int_equal(read_user(&e, 0x1000), (n % 2 ? 0x200000 : 0x400000) + 1);
+		}
+		assert_int_equal(mmu_statistics(e.m)->quiet, 2);
+		poke64(&e, PDPT1, D2 | P); /* which is like D1 as yet */
+		load_cr3(&e, PDPT1);
+		poke64(&e, D2, T2 | PWUAD); /* nothing of this slot has been accessed since the load */
+		assert_int_equal(read_kernel(&e, 0x2000), 0x300002);
+		if (leave) {
+			load_cr3(&e, PDPT2);
+			assert_int_equal(read_kernel(&e, 0x2000), 0x400002);
+		}
+		poke64(&e, PDPT1, D1 | P);
+		load_cr3(&e, PDPT1);
+		assert_int_equal(read_kernel(&e, 0x2000), 0x200002);
+		env_close(&e);
+	}
+}
+
 /* A table that gives few pages is compared where it gives them. */
 static void test_lines_in_use(void **state)
 {
@@ -289,6 +336,7 @@ int main(void)
 		cmocka_unit_test(test_table_becomes_code),
 		cmocka_unit_test(test_kept_page_becomes_code),
 		cmocka_unit_test(test_pointers),
+		cmocka_unit_test(test_other_pointers),
 		cmocka_unit_test(test_lines_in_use),
 	};
 

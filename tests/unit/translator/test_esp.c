@@ -1,8 +1,11 @@
 /* ESP that moves late (translator/esp.c): whatever leaves the TC in between finds the ESP that the guest would have. */
 #include "bench.h"
 
+#include "translator/classify.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 
 /*
  * The stack's second page has lost its A bit, so its entry in the window is gone: the second PUSH faults the host, and is resumed. EDI
@@ -115,6 +118,72 @@ static void test_kicked(void **state)
 	bench_close(&b);
 }
 
+/*
+ * A CALL that is interpreted (its segment is not flat), behind PUSHes whose moves are pending, to the next instruction: it comes back into
+ * its own expansion, where a kick may be waiting.
+ */
+static void test_interpreted(void **state)
+{
+	/* push eax; push eax; call cs:[AT_DATA]; add esp, 12; dec ebp; jnz; hlt */
+	static const uint8_t program[] = {0x50, 0x50, 0x2e, 0xff, 0x15, 0x00, 0x00, 0x02, 0x00, 0x83, 0xc4, 0x0c, 0x4d, 0x75, 0xf1, 0xf4};
+	pthread_t kicker;
+	uint32_t esp;
+	struct bench b;
+
+	open_bench(&b);
+	bench_put(&b, AT_CODE, program, sizeof(program));
+	bench_put32(&b, AT_DATA, AT_CODE + 9);
+	atomic_store(&over, false);
+	assert_int_equal(pthread_create(&kicker, NULL, kick, b.tc), 0);
+	while (tc_statistics(b.tc)->kicks < 500) {
+		bench_reset(&b, false);
+		b.cpu->gpr[R_EBP] = ROUNDS;
+		esp = (uint32_t)b.cpu->gpr[R_ESP];
+		bench_run_tc(&b);
+		assert_int_equal(bench_vector(&b), -1);
+		assert_int_equal((uint32_t)b.cpu->gpr[R_ESP], esp);
+	}
+	atomic_store(&over, true);
+	pthread_join(kicker, NULL);
+	bench_close(&b);
+}
+
+/* A NOP is translated alike whatever has been before. */
+static void test_nop(void **state)
+{
+	static const uint8_t row[] = {0x55, 0x0f, 0x1f, 0x00, 0x57, 0x89, 0xe5, 0xc3}, other[] = {0x55, 0x56, 0x57, 0x89, 0xe5, 0xc3};
+	uint8_t first[512];
+	const uint8_t *host;
+	unsigned len, n;
+	struct bench b;
+
+	open_bench(&b);
+	host = bench_translate(&b, row, sizeof(row), &len);
+	assert_in_range(len, 1, sizeof(first));
+	memcpy(first, host, len);
+	b.extra_mode = MODE_LOOKUP;
+	assert_non_null(bench_translate(&b, other, sizeof(other), &n));
+	b.extra_mode = 0;
+	decode_init();
+	host = bench_translate(&b, row, sizeof(row), &n);
+	/* but for the exits' numbers */
+	assert_int_equal(n, len);
+	assert_memory_equal(first, host, len);
+	bench_close(&b);
+}
+
+/* Displacements wrap, and so do sums of them and pending moves. */
+static void test_far_displacement(void **state)
+{
+	static const uint8_t row[] = {0x50, 0x8b, 0x84, 0x24, 0x00, 0x00, 0x00, 0x80, 0x8f, 0x84, 0x24, 0xff, 0xff, 0xff, 0x7f, 0xf4};
+	unsigned len;
+	struct bench b;
+
+	open_bench(&b);
+	assert_non_null(bench_translate(&b, row, sizeof(row), &len));
+	bench_close(&b);
+}
+
 /* Rows of stack instructions move ESP once. */
 static void test_one_move(void **state)
 {
@@ -136,6 +205,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_resumed),
 		cmocka_unit_test(test_kicked),
+		cmocka_unit_test(test_interpreted),
+		cmocka_unit_test(test_nop),
+		cmocka_unit_test(test_far_displacement),
 		cmocka_unit_test(test_one_move),
 	};
 
