@@ -3,9 +3,9 @@
 #include "system.h"
 
 #define MAX_SAMPLES 4096
-#define MIN_SAMPLES 3
+#define MIN_SAMPLES 5
 #define SAMPLE_NS 2000000 /* a sample is as many units as take this long: reading the clock is a system call */
-#define TRY_NS 8000000    /* how long a unit is tells the quickest of so much time: the first ones run on cold caches */
+#define WARM_NS 250000000 /* before anything counts: what translates code as it runs is cold for longer than a processor's caches */
 
 enum { CLOCK_MONOTONIC = 1 };
 
@@ -112,14 +112,15 @@ static int sample(unsigned n, uint32_t result, uint32_t *ns)
 }
 
 /* How many units make a sample. A VMM's caches are cold for longer than a processor's; its samples must be as long as others. */
-static unsigned units_of_sample(uint32_t result)
+static unsigned units_of_sample(uint32_t result, uint32_t *warm_us)
 {
 	uint32_t quickest = SAMPLE_NS, spent = 0, ns = 0;
-	while (spent < TRY_NS && sample(1, result, &ns)) {
+	while (spent < WARM_NS && sample(1, result, &ns)) {
 		spent += ns + 1;
 		if (ns < quickest)
 			quickest = ns;
 	}
+	*warm_us = spent / 1000;
 	return quickest < SAMPLE_NS / 2 ? SAMPLE_NS / (quickest + 1) : 1;
 }
 
@@ -127,8 +128,8 @@ static int measure(int argc, char **argv)
 {
 	uint32_t limit_us = (argc > 1 ? parse_number(argv[1]) : 500) * 1000;
 	uint32_t result = benchmark_unit(); /* touches the pages, warms the caches */
-	uint32_t total_us = 0;
-	unsigned n = 0, units = units_of_sample(result);
+	uint32_t total_us = 0, warm_us;
+	unsigned n = 0, units = units_of_sample(result, &warm_us);
 	int same = 1;
 	while (same && n < MAX_SAMPLES && (n < MIN_SAMPLES || total_us < limit_us)) {
 		same = sample(units, result, &samples[n]);
@@ -140,7 +141,7 @@ static int measure(int argc, char **argv)
 		return 1;
 	}
 	sort_samples(n);
-	report(argc > 0 ? argv[0] : "?", n, n * units, total_us, result);
+	report(argc > 0 ? argv[0] : "?", n, n * units, warm_us + total_us, result);
 	return 0;
 }
 
