@@ -173,11 +173,16 @@ struct slot {
 	uint16_t live;	 /* pages with a shadow word */
 };
 
-/* A page of a space that the software TLB knew when the space was left. */
-struct tlb_kept {
-	uint32_t minus_page;
+/* Where the software TLB holds a page (softtlb.c). */
+struct tlb_slot {
 	uint16_t index;
 	bool user, write;
+};
+
+/* A page of a space that the software TLB knew when the space was left. */
+struct tlb_kept {
+	struct tlb_slot slot;
+	uint32_t minus_page;
 	uint64_t delta;
 };
 enum { TLB_KEPT = 24 };

@@ -147,7 +147,7 @@ enum mmu_fill {
 enum mmu_fill mmu_handle_fault(struct mmu *, bool user, gva_t, bool write);
 /*
  * A true fault of user code is followed by the same access, once the guest has mapped the page: so its window entry can be made
- * on the way back to user code, without another host fault. `mmu_expecting`: such a page is known; `mmu_fill_expected`: forget it, and make
+ * on the way back to user code, without another host fault. `mmu_expect`: user code has just faulted there; `mmu_expecting`: such a page is known; `mmu_fill_expected`: forget it, and make
  * its entry if that is wanted and the guest's tables allow the access by now. False: no entry was made.
  */
 void mmu_expect(struct mmu *, bool write, gva_t);

@@ -29,7 +29,7 @@ static enum outcome miss(struct mmu *m, uint32_t va, unsigned acc, struct target
 	m->stats.walks++;
 	if (mmu_walk(m->cpu, m->pm, gva(va), acc, &k) != OUT_OK) {
 		mmu_page_faulted(m, va);
-		if ((acc & ACC_USER) && m->user && m->user->vmas > 1)
+		if ((acc & ACC_USER) && m->user && m->user->vmas > 1) /* its window is in use */
 			mmu_expect(m, write, gva(va));
 		return OUT_FAULT;
 	}

@@ -16,20 +16,32 @@
 
 enum { PATIENCE = 64 };
 
+/* The first slot from `from` on that something is filled from; MAX_SLOTS: none. */
+static unsigned next_slot(const struct window *w, unsigned from)
+{
+	for (; from < MAX_SLOTS; from = (from | 63) + 1) {
+		uint64_t left = w->used[from / 64] >> from % 64;
+
+		if (left)
+			return from + (unsigned)__builtin_ctzll(left);
+	}
+	return MAX_SLOTS;
+}
+
 static bool slot_rests(const struct mmu *m, const struct window *w, unsigned slot)
 {
 	const struct slot *s = &w->slots[slot];
 
-	return !s->live || (guard_is_table(m->pm, snapshot_directory(m, slot)) &&
-			    (!s->snap || guard_is_table(m->pm, snapshot_table_page(m, s->pde))));
+	return guard_is_table(m->pm, snapshot_directory(m, slot)) &&
+	       (!s->snap || guard_is_table(m->pm, snapshot_table_page(m, s->pde)));
 }
 
 static bool guard_slot(struct mmu *m, const struct window *w, unsigned slot)
 {
 	const struct slot *s = &w->slots[slot];
 
-	return !s->live || (guard_table(m->pm, snapshot_directory(m, slot)) &&
-			    (!s->snap || guard_table(m->pm, snapshot_table_page(m, s->pde))));
+	return guard_table(m->pm, snapshot_directory(m, slot)) &&
+	       (!s->snap || guard_table(m->pm, snapshot_table_page(m, s->pde)));
 }
 
 /* Page-directory pointers are not in a page of their own and may not be guarded; CR3 loads read them anyhow. */
@@ -66,13 +78,9 @@ void quiet_changed(struct window *w)
 
 bool quiet_after_compare(struct mmu *m, struct window *w)
 {
-	for (uint32_t words = w->ever; words; words &= words - 1) {
-		unsigned i = (unsigned)__builtin_ctz(words);
-
-		for (uint64_t left = w->used[i]; left; left &= left - 1)
-			if (!slot_rests(m, w, i * 64 + (unsigned)__builtin_ctzll(left)))
-				return w->quiet.unchanged++ < PATIENCE;
-	}
+	for (unsigned slot = next_slot(w, 0); slot < MAX_SLOTS; slot = next_slot(w, slot + 1))
+		if (!slot_rests(m, w, slot))
+			return w->quiet.unchanged++ < PATIENCE;
 	now_quiet(m, w);
 	return true;
 }
@@ -82,13 +90,9 @@ void quiet_begin(struct mmu *m, struct window *w)
 	if (w->quiet.unchanged < PATIENCE)
 		return;
 	w->quiet.unchanged = 0;
-	for (uint32_t words = w->ever; words; words &= words - 1) {
-		unsigned i = (unsigned)__builtin_ctz(words);
-
-		for (uint64_t left = w->used[i]; left; left &= left - 1)
-			if (!guard_slot(m, w, i * 64 + (unsigned)__builtin_ctzll(left)))
-				return;
-	}
+	for (unsigned slot = next_slot(w, 0); slot < MAX_SLOTS; slot = next_slot(w, slot + 1))
+		if (!guard_slot(m, w, slot))
+			return;
 	m->stats.quiet++;
 	now_quiet(m, w);
 }

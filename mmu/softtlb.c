@@ -1,7 +1,8 @@
 /*
  * The software TLB: guest page -> host address in the monitor's own mapping of RAM. It holds
- * what walks found and is emptied at every flush, so it needs no snapshots; what it held of a quiet space comes back with it. Global pages stay over a MOV to CR3, as in a processor's
- * TLB: kernels mark their own so, and find their stacks and descriptor tables at once after a context switch.
+ * what walks found and is emptied at every flush, so it needs no snapshots; what it held of a quiet space comes back with
+ * it. Global pages stay over a MOV to CR3, as in a processor's TLB: kernels mark their own so, and find their stacks and
+ * descriptor tables at once after a context switch.
  *
  * Write entries exist only for pages that are dirty already, RAM, and not guarded: a
  * store through one needs no further thought. Emitted code compares inline (translator/xl_lookup.c).
@@ -16,11 +17,6 @@
 #include <sys/mman.h>
 
 enum { INVALID = 1 }; /* of minus_page: no page's number makes it zero */
-
-struct tlb_slot {
-	uint16_t index;
-	bool user, write;
-};
 
 struct tlb_list {
 	uint32_t n;
@@ -170,15 +166,21 @@ bool softtlb_may_hold(const struct mmu *m, gpa_t at, bool write)
 	return write ? kind == PAGE_RAM && !guard_has(m->pm, at) : kind == PAGE_RAM || kind == PAGE_ROM;
 }
 
+static void put(struct mmu *m, const struct tlb_kept *k, bool global)
+{
+	struct softtlb *t = &m->tlbs->tlb[k->slot.user];
+
+	enlist(m, k->slot, global);
+	t->minus_page[k->slot.write][k->slot.index] = k->minus_page;
+	t->delta[k->slot.write][k->slot.index] = k->delta;
+}
+
 void softtlb_fill(struct mmu *m, uint32_t va, struct softtlb_page p)
 {
-	struct softtlb *t = &m->tlbs->tlb[p.user];
-	unsigned i = softtlb_index(va);
 	uint32_t page = va >> PAGE_SHIFT;
+	struct tlb_kept k = {slot_of(va, p.user, p.write), -page, (uintptr_t)p.host - ((uintptr_t)page << PAGE_SHIFT)};
 
-	enlist(m, slot_of(va, p.user, p.write), p.global);
-	t->minus_page[p.write][i] = -page;
-	t->delta[p.write][i] = (uintptr_t)p.host - ((uintptr_t)page << PAGE_SHIFT);
+	put(m, &k, p.global);
 	if (p.large)
 		m->tlbs->large[va >> 28] |= 1ull << (va >> 22 & 63);
 }
@@ -196,18 +198,8 @@ static void keep_page(struct mmu *m, struct window *w, struct tlb_slot s)
 	const struct softtlb *t = &m->tlbs->tlb[s.user];
 	uint32_t page;
 
-	if (w->kept_n < TLB_KEPT && held(m, s, &page) && window_slot(w, page & (WINDOW_PAGES - 1))->live)
-		w->kept[w->kept_n++] = (struct tlb_kept){t->minus_page[s.write][s.index], s.index, s.user, s.write,
-							 t->delta[s.write][s.index]};
-}
-
-static void bring_back(struct mmu *m, const struct tlb_kept *k)
-{
-	struct softtlb *t = &m->tlbs->tlb[k->user];
-
-	enlist(m, (struct tlb_slot){k->index, k->user, k->write}, false);
-	t->minus_page[k->write][k->index] = k->minus_page;
-	t->delta[k->write][k->index] = k->delta;
+	if (w->kept_n < TLB_KEPT && held(m, s, &page) && window_slot(w, page)->live)
+		w->kept[w->kept_n++] = (struct tlb_kept){s, t->minus_page[s.write][s.index], t->delta[s.write][s.index]};
 }
 
 void softtlb_switch(struct mmu *m, struct window *from, bool keep, const struct window *to)
@@ -221,5 +213,5 @@ void softtlb_switch(struct mmu *m, struct window *from, bool keep, const struct 
 			keep_page(m, from, l->slot[i]);
 	softtlb_flush(m, false);
 	for (unsigned i = to && quiet_is(m, to) ? to->kept_n : 0; i-- > 0;)
-		bring_back(m, &to->kept[i]);
+		put(m, &to->kept[i], false);
 }

@@ -67,7 +67,7 @@ void tc_set_watched(struct tc *tc, bool on)
 /* The start of the CCF's last instruction. */
 static uint32_t last_instruction(struct tc *tc, const struct ccf *c)
 {
-	const struct ccf_insn *map = (const struct ccf_insn *)tc_rx(tc, c->map);
+	const struct ccf_insn *map = ccf_map(tc, c);
 
 	return c->lin + c->guest_len - map[c->insns - 1].guest;
 }

@@ -259,7 +259,7 @@ bool ccf_locate(struct tc *tc, ccf_id id, uintptr_t host, uint32_t *eip, uint32_
 		unsigned *index)
 {
 	const struct ccf *c = ccf_of(tc, id);
-	const struct ccf_insn *map = (const void *)(tc->rx + c->map);
+	const struct ccf_insn *map = ccf_map(tc, c);
 	uint32_t at = (uint32_t)(host - (uintptr_t)tc->rx), pos = c->host, lin = c->lin;
 
 	for (unsigned i = 0; i < c->insns; i++) {
@@ -278,7 +278,7 @@ bool ccf_locate(struct tc *tc, ccf_id id, uintptr_t host, uint32_t *eip, uint32_
 bool ccf_after(struct tc *tc, ccf_id id, unsigned index, uintptr_t *host, uint32_t *eip)
 {
 	const struct ccf *c = ccf_of(tc, id);
-	const struct ccf_insn *map = (const void *)(tc->rx + c->map);
+	const struct ccf_insn *map = ccf_map(tc, c);
 
 	*host = (uintptr_t)tc->rx + c->host;
 	*eip = c->lin;

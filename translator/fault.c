@@ -219,7 +219,7 @@ static bool place_of(struct tc *tc, uint64_t host, struct place *p)
 	p->id = cache_owner(tc, host);
 	if (!p->id || !ccf_locate(tc, p->id, host, &p->eip, &p->host_off, &p->index))
 		return false;
-	p->pending = ((const struct ccf_insn *)(const void *)(tc->rx + ccf_of(tc, p->id)->map))[p->index].words * 4;
+	p->pending = ccf_map(tc, ccf_of(tc, p->id))[p->index].words * 4;
 	return true;
 }
 
@@ -282,18 +282,17 @@ bool fault_handle(struct tc *tc)
 void fault_sampled(struct tc *tc)
 {
 	const struct ccf *c = ccf_of(tc, tc->sampled);
-	bool any = tc->sampled && c->state == CCF_LIVE && (c->mode & (MODE_USER | MODE_LOOKUP)) == MODE_USER;
+	const struct ccf_insn *map = ccf_map(tc, c);
+	bool by_window = tc->sampled && c->state == CCF_LIVE && (c->mode & (MODE_USER | MODE_LOOKUP)) == MODE_USER;
 	uint64_t over[CCF_MAX_INSNS], at = c->gpa;
 	unsigned n = 0;
 
 	tc->sampled = 0;
-	for (unsigned i = 0; any && i < c->insns; i++) {
-		const struct ccf_insn *map = (const void *)(tc->rx + c->map);
-
+	if (!by_window)
+		return;
+	for (unsigned i = 0; i < c->insns; at += map[i++].guest)
 		if (hint_sampled(tc, (uint32_t)at))
 			over[n++] = at;
-		at += map[i].guest;
-	}
 	while (n)
 		smc_discard_at(tc, over[--n]);
 }

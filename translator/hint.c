@@ -31,19 +31,30 @@ bool hint_on_page(const struct tc *tc, uint32_t page)
 	return tc->hint_page[page_bit(page) / 64] >> (page_bit(page) % 64) & 1;
 }
 
+/* What is learnt, with no exception counted. */
+static uint64_t entry(uint32_t place, enum form form, enum form_cause cause)
+{
+	return (uint64_t)cause << 36 | (uint64_t)form << 32 | place;
+}
+
+static uint64_t without_count(uint64_t h)
+{
+	return h & ((1ull << 40) - 1);
+}
+
 void hint_set(struct tc *tc, uint32_t place, uint32_t lin, enum form form, enum form_cause cause)
 {
 	unsigned bit = page_bit(place >> PAGE_SHIFT);
 
 	tc->hint_page[bit / 64] |= 1ull << (bit % 64);
-	*slot(tc, place) = (uint64_t)cause << 36 | (uint64_t)form << 32 | place;
+	*slot(tc, place) = entry(place, form, cause);
 	history_note(tc->history, HISTORY_FORM, lin, tc->mode, HISTORY_FORM_ARG(form, cause));
 }
 
 /* Learnt because accesses were emulated, and now in this form (hint_served). */
 static bool emulated(uint64_t h, uint32_t place, enum form form)
 {
-	return (uint32_t)h == place && (h >> 32 & 0xff) == ((uint64_t)CAUSE_EMULATED << 4 | form);
+	return without_count(h) == entry(place, form, CAUSE_EMULATED);
 }
 
 /*
@@ -68,14 +79,13 @@ bool hint_exception(struct tc *tc, uint32_t place)
 void hint_served(struct tc *tc, uint32_t place, bool window_would_do)
 {
 	enum { PATIENCE = 256 };
-	const uint64_t learnt = (uint64_t)CAUSE_EMULATED << 36 | (uint64_t)FORM_LOOKUP << 32 | place;
 	uint64_t *h = slot(tc, place);
 
 	if (!emulated(*h, place, FORM_LOOKUP))
 		return;
-	*h = window_would_do ? *h + (1ull << 40) : learnt;
+	*h = window_would_do ? *h + (1ull << 40) : without_count(*h);
 	if (*h >> 40 >= PATIENCE)
-		*h = (uint64_t)CAUSE_EMULATED << 36 | (uint64_t)FORM_WINDOW << 32 | place;
+		*h = entry(place, FORM_WINDOW, CAUSE_EMULATED);
 }
 
 bool hint_over(const struct tc *tc, uint32_t place)
@@ -85,7 +95,7 @@ bool hint_over(const struct tc *tc, uint32_t place)
 
 static bool by_page_faults(uint64_t h, uint32_t place)
 {
-	return (uint32_t)h == place && (h >> 32 & 0xff) == ((uint64_t)CAUSE_PAGE_FAULTS << 4 | FORM_LOOKUP);
+	return without_count(h) == entry(place, FORM_LOOKUP, CAUSE_PAGE_FAULTS);
 }
 
 void hint_faulted(struct tc *tc, uint32_t place)
@@ -93,7 +103,7 @@ void hint_faulted(struct tc *tc, uint32_t place)
 	uint64_t *h = slot(tc, place);
 
 	if (by_page_faults(*h, place))
-		*h &= (1ull << 40) - 1;
+		*h = without_count(*h);
 }
 
 bool hint_sampled(struct tc *tc, uint32_t place)

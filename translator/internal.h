@@ -368,6 +368,10 @@ static inline bool may_look_up(const struct tc *tc)
 }
 static inline uint8_t *tc_rx(const struct tc *tc, uint32_t off) { return tc->rx + off; }
 static inline struct ccf *ccf_of(struct tc *tc, ccf_id id) { return &tc->ccf[id]; }
+static inline const struct ccf_insn *ccf_map(const struct tc *tc, const struct ccf *c)
+{
+	return (const struct ccf_insn *)(const void *)tc_rx(tc, c->map);
+}
 /* What a CCF was made from; kept of those that check themselves and lie in one page. */
 static inline const uint8_t *ccf_source(const struct tc *tc, const struct ccf *c)
 {

@@ -122,8 +122,8 @@ uint64_t lean_int(struct tc *tc, unsigned op)
 }
 
 /*
- * The instruction at cpu->rip, translated around `host`, faults at `va`. SDM, "Operations that Invalidate TLBs and Paging-Structure Caches": the fault
- * invalidates what the TLB has for the address.
+ * The instruction at cpu->rip, translated around `host`, faults at `va`. SDM, "Operations that Invalidate TLBs and
+ * Paging-Structure Caches": the fault invalidates what the TLB has for the address.
  */
 static uint64_t page_fault(struct tc *tc, uint32_t va, uint32_t error, uint64_t host)
 {

@@ -65,7 +65,7 @@ static void copy_source(struct lockstep *l, const struct ccf *c)
 
 static void copy_block(struct lockstep *l, const struct ccf *c)
 {
-	const struct ccf_insn *map = (const void *)tc_rx(l->tc, c->map);
+	const struct ccf_insn *map = ccf_map(l->tc, c);
 
 	l->lin = c->lin;
 	l->mode = c->mode;

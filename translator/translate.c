@@ -504,7 +504,7 @@ bool translate_same(struct tc *tc, ccf_id id, char *err, size_t errlen)
 	const char *wrong = NULL;
 
 	u->limit = c->insns;
-	u->known = (const void *)tc_rx(tc, c->map);
+	u->known = ccf_map(tc, c);
 	if (!plan(u) || u->n != c->insns || u->end - u->lin != c->guest_len)
 		wrong = "other instructions";
 	u->selfcheck = c->flags & CCF_SELFCHECK;

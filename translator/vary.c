@@ -104,7 +104,7 @@ static bool number_changed(const uint8_t *old, const uint8_t *now, unsigned len,
 
 void vary_learn(struct tc *tc, const struct ccf *c)
 {
-	const struct ccf_insn *map = (const void *)tc_rx(tc, c->map);
+	const struct ccf_insn *map = ccf_map(tc, c);
 	const uint8_t *old = ccf_source(tc, c), *now = physmap_host(tc->pm, gpa(c->gpa), c->guest_len);
 	uint64_t insns = 0;
 

@@ -245,7 +245,7 @@ static void count_callout(struct callout_count *table, unsigned *n, const char *
 
 static void count_ccf(struct tc *tc, const struct ccf *c, struct callout_count *table, unsigned *n)
 {
-	const struct ccf_insn *map = (const void *)(tc->rx + c->map);
+	const struct ccf_insn *map = ccf_map(tc, c);
 	uint8_t bytes[CCF_MAX_INSNS * 16];
 	unsigned len = view_source(tc, c, bytes, sizeof(bytes)), at = 0;
 	uint32_t off = c->host;

@@ -95,14 +95,17 @@ const char *view_trace(struct tc *tc, uint32_t lin, const char *args, FILE *f)
 
 static void print_forms(struct tc *tc, const struct ccf *c, FILE *f)
 {
-	const struct ccf_insn *map = (const void *)(tc->rx + c->map);
+	const struct ccf_insn *map = ccf_map(tc, c);
 	uint32_t at = c->lin;
 
-	for (unsigned i = 0; i < c->insns; at += map[i].guest, i++)
-		if (hint_form(tc, hint_place_in(c, at)) != FORM_WINDOW)
+	for (unsigned i = 0; i < c->insns; at += map[i].guest, i++) {
+		uint32_t place = hint_place_in(c, at);
+
+		if (hint_form(tc, place) != FORM_WINDOW)
 			fprintf(f, "    the instruction at %08x goes by %s: it %s\n", at,
-				hint_form(tc, hint_place_in(c, at)) == FORM_LOOKUP ? "look-up" : "callout",
-				trace_cause_text(hint_cause(tc, hint_place_in(c, at))));
+				hint_form(tc, place) == FORM_LOOKUP ? "look-up" : "callout",
+				trace_cause_text(hint_cause(tc, place)));
+	}
 }
 
 static unsigned print_ccfs(struct tc *tc, uint32_t lin, FILE *f)

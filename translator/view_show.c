@@ -86,7 +86,7 @@ bool view_changed(struct tc *tc, const struct ccf *c)
 void view_code(struct tc *tc, const struct ccf *c, view_line_fn *line, void *ctx)
 {
 	struct show s = {.tc = tc, .c = c, .line = line, .ctx = ctx, .v = {.tc = tc, .c = c}};
-	const struct ccf_insn *map = (const void *)(tc->rx + c->map);
+	const struct ccf_insn *map = ccf_map(tc, c);
 	uint8_t bytes[CCF_MAX_INSNS * 16];
 	unsigned len = view_source(tc, c, bytes, sizeof(bytes)), at = 0;
 	uint32_t start = c->host - c->entry, off = c->host + c->counting;

@@ -2,8 +2,8 @@
  * A benchmark program: freestanding, static, 32-bit, the same file natively and in a guest.
  *
  * Each program defines benchmark_unit(): about a millisecond of work natively, the same work and the same
- * result each time. After a quarter of a second to warm up, crt.c runs units for as long as its argument says (milliseconds), times them in
- * samples of about two milliseconds, and prints one line:
+ * result each time. After a quarter of a second to warm up, crt.c runs units for as long as its argument says
+ * (milliseconds), times them in samples of about two milliseconds, and prints one line:
  *
  *     NAME median_ns_of_a_unit total_us units result operations_per_unit
  *
