@@ -40,7 +40,7 @@ void chain_link(struct tc *tc, uint32_t exit, ccf_id to)
 	struct ccf_exit *x = &from->exit[exit_index(exit)];
 
 	if (tc->unchained || from->state != CCF_LIVE || target->state != CCF_LIVE || from->mode != target->mode ||
-	    x->to || x->target != target->lin)
+	    x->to || from->lin + x->ahead != target->lin)
 		return;
 	if (!may_chain(from, target)) {
 		point_at(tc, from, x, code_offset(from, x->alt));

@@ -219,6 +219,12 @@ size_t emit_jrcxz(struct emit *e)
 	return e->len - 1;
 }
 
+size_t emit_loop(struct emit *e)
+{
+	emit_u16(e, 0x00e2);
+	return e->len - 1;
+}
+
 void emit_patch32(struct emit *e, size_t at, size_t target)
 {
 	int32_t rel = (int32_t)(target - (at + 4));

@@ -159,7 +159,7 @@ void ibtc_select(struct tc *tc, unsigned space, uint32_t mode)
 
 static uintptr_t entry_of(struct tc *tc, const struct ccf *c)
 {
-	return (uintptr_t)(tc->rx + c->host - c->entry);
+	return (uintptr_t)(tc->rx + c->host - c->entry + c->island);
 }
 
 /* The CCF that the current table has for `lin`; 0: none. */

@@ -88,17 +88,20 @@ typedef uint32_t ccf_id; /* index into tc->ccf; 0 is none */
 enum { CCF_MAX_INSNS = 64, CCF_MAX_BYTES = 8192, CCF_EXITS = 6, CCF_ALIGN = 32 };
 enum ccf_state { CCF_FREE, CCF_LIVE, CCF_DORMANT, CCF_DEAD };
 
-/* A direct exit: a rel32 in the code, and the CCF it jumps to when chained. */
+/* A direct exit: a rel32 in the code, and the CCF it jumps to when chained; or code that goes by the branch table, where it stands. */
 struct ccf_exit {
-	uint32_t target;   /* guest linear address */
-	uint16_t patch;    /* offset of the rel32 in the host code; 0: no such exit */
-	uint16_t stub;     /* offset of the code that leaves for the dispatcher */
-	uint16_t alt;      /* offset of the code that goes by the indirect table; 0: none */
+	uint32_t ahead;    /* the guest linear address that it leads to, less the CCF's: stays the same when that is moved */
+	uint16_t patch;    /* offset of the rel32 in the host code; 0: none */
+	uint16_t stub;     /* offset of the code that leaves for the dispatcher; 0: none */
+	uint16_t alt;      /* offset of the code that goes by the branch table; 0: none */
 	uint8_t unlinked;  /* temporarily pointed at the stub by a kick */
 	uint8_t pad;
 	ccf_id to;         /* chained to; 0: not */
 	uint32_t next;     /* next exit id chained to the same CCF */
 };
+
+/* Is there such an exit? */
+static inline bool exit_used(const struct ccf_exit *x) { return x->patch || x->alt; }
 
 /* Guest instruction i of a CCF: how many guest and host bytes it takes. */
 struct ccf_insn {
@@ -115,15 +118,15 @@ struct ccf {
 	uint32_t lin;      /* guest linear address = EIP (flat code segments) */
 	uint32_t mode;
 	uint32_t host;     /* offset in the TC of the direct entry */
-	uint16_t host_len; /* from the indirect entry to the end */
-	uint16_t entry;    /* bytes of indirect-entry prologue before `host` */
+	uint16_t host_len; /* of all the code */
+	uint16_t entry;    /* bytes before `host`: the indirect entry and what belongs to it */
 	uint16_t guest_len;
 	uint8_t insns;
 	uint8_t state;
 	uint8_t flags;     /* CCF_* */
 	uint8_t counting;  /* bytes at `host` that count the entry (counts.h); 0: it is not counted */
 	uint8_t fields;    /* places in the code that depend on its linear address (move.h) */
-	uint8_t pad;
+	uint8_t island;    /* bytes before the indirect entry: where that goes when another CCF was meant */
 	ccf_id into_next, into_prev; /* of those that span into the same page, gpa2 */
 	uint32_t map;      /* offset in the TC of its struct ccf_insn array, behind the code; then come the fields and ccf_source */
 	uint32_t incoming; /* first exit id chained to this CCF; 0: none */
@@ -157,6 +160,7 @@ enum {
 
 /* exit id = ccf id * CCF_EXITS + n + 1; 0 is none */
 static inline uint32_t exit_id(ccf_id c, unsigned n) { return c * CCF_EXITS + n + 1; }
+static inline uint32_t exit_target(const struct ccf *c, unsigned n) { return c->lin + c->exit[n].ahead; }
 static inline ccf_id exit_ccf(uint32_t id) { return (id - 1) / CCF_EXITS; }
 static inline unsigned exit_index(uint32_t id) { return (id - 1) % CCF_EXITS; }
 
@@ -325,6 +329,7 @@ struct tc {
 	bool stretch_interrupted;    /* what comes now is an interrupt, not its end */
 	bool cpuid_faults;           /* CPUID traps in worlds */
 	bool lookup_possible;
+	bool loop_cheap;        /* entries are by LOOP (xl_flow.c) */
 	bool fsgsbase;
 	const struct softtlb *softtlb[2]; /* of supervisor and user accesses */
 	bool lean;              /* may the lean path be taken? */

@@ -67,7 +67,7 @@ uint64_t lean_exit(struct tcx *x)
 		return LEAN_NO;
 	if (x->reason == LEAVE_EXIT) {
 		exit = x->arg;
-		tc->cpu->rip = ccf_of(tc, exit_ccf(exit))->exit[exit_index(exit)].target;
+		tc->cpu->rip = exit_target(ccf_of(tc, exit_ccf(exit)), exit_index(exit));
 	}
 	to = proceed(tc, exit);
 	if (to == LEAN_LEAVE)

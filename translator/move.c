@@ -45,12 +45,6 @@ static void prefetch_code(struct tc *tc, const struct ccf *c)
 		__builtin_prefetch(code + at);
 }
 
-static void prefetch_record(const struct ccf *c)
-{
-	for (size_t at = 0; at < sizeof(*c); at += 64)
-		__builtin_prefetch((const char *)c + at);
-}
-
 /*
  * Find an address where the page is not in use any more; one with the very CCF that is wanted, if there is. CCFs of an
  * address tend to follow one another, so the last answer is kept.
@@ -65,7 +59,8 @@ static bool find_source(struct move *m, ccf_id first)
 		uint32_t at = place_of(m, id), page = at >> PAGE_SHIFT;
 		bool wanted = ((at ^ m->lin) & PAGE_MASK) == 0;
 
-		prefetch_record(ccf_of(m->tc, id));
+		if (found && page == m->from)
+			__builtin_prefetch(ccf_of(m->tc, id)); /* it moves: the first line is all that is needed */
 		m->shared |= page == m->to;
 		if (best || (found && !wanted) || page == m->to)
 			continue;
@@ -143,9 +138,6 @@ static void move_one(struct move *m, ccf_id id)
 	uint32_t from = c->lin, delta = (m->to - m->from) << PAGE_SHIFT;
 
 	move_code(m->tc, c, delta);
-	for (unsigned i = 0; i < CCF_EXITS; i++)
-		if (c->exit[i].patch)
-			c->exit[i].target += delta;
 	ccf_readdress(m->tc, id, from + delta);
 	m->tc->history->sample[id] = 0;
 	counts_clear(m->tc, id);

@@ -80,6 +80,7 @@ struct tc *tc_create(const struct tc_config *config, struct cpu *cpu, struct mmu
 	tc->x.fx = &cpu->fx;
 	tc->x.tc = tc;
 	tc->lookup_possible = xl_lookup_possible();
+	tc->loop_cheap = xl_loop_cheap();
 	window_init(tc);
 	set_stubs(&tc->x);
 	decode_init();
@@ -238,7 +239,7 @@ static void note_exit(struct tc *tc, uint32_t exit)
 {
 	const struct ccf *from = ccf_of(tc, exit_ccf(exit));
 
-	history_note(tc->history, HISTORY_EXIT, from->exit[exit_index(exit)].target, tc->mode, from->lin);
+	history_note(tc->history, HISTORY_EXIT, exit_target(from, exit_index(exit)), tc->mode, from->lin);
 }
 
 /* Act on why translated code came back. True: enter again at x->target. */
@@ -249,7 +250,7 @@ static bool after_leave(struct tc *tc)
 	case LEAVE_EXIT:
 		tc->last_exit = tc->x.arg;
 		note_exit(tc, tc->x.arg);
-		tc->cpu->rip = ccf_of(tc, exit_ccf(tc->x.arg))->exit[exit_index(tc->x.arg)].target;
+		tc->cpu->rip = exit_target(ccf_of(tc, exit_ccf(tc->x.arg)), exit_index(tc->x.arg));
 		return false;
 	case LEAVE_MISS:
 		tc->stats.lookup_misses++;

@@ -318,6 +318,7 @@ static void fill_record(struct tu *u, struct ccf *c, uint32_t off)
 	c->mode = u->mode;
 	c->host = off + u->entry;
 	c->entry = u->entry;
+	c->island = u->island;
 	c->counting = u->counting;
 	c->host_len = (uint16_t)u->e.len;
 	c->guest_len = (uint16_t)(u->end - u->lin);
@@ -476,7 +477,7 @@ ccf_id translate(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa_)
 
 static bool same_exit(const struct ccf_exit *a, const struct ccf_exit *b)
 {
-	return a->target == b->target && a->patch == b->patch && a->stub == b->stub && a->alt == b->alt;
+	return a->ahead == b->ahead && a->patch == b->patch && a->stub == b->stub && a->alt == b->alt;
 }
 
 static bool same_exits(const struct ccf_exit *a, const struct ccf_exit *b)

@@ -34,6 +34,7 @@ struct tu {
 	bool hinted;          /* there may be forms learnt for its instructions */
 	uint32_t end;         /* EIP after the last instruction */
 	uint16_t entry;       /* offset of the direct entry */
+	uint8_t island;    /* bytes before the indirect entry */
 	uint8_t counting;     /* bytes there that count the entry */
 	size_t count_at;      /* of the instruction count, when that is on; since instruction `count_from` */
 	unsigned count_from;
@@ -124,6 +125,8 @@ void xl_take_back(struct tu *, unsigned reg);
 void xl_miss_stubs(struct tu *);
 /* Does the host have what the look-up form needs? */
 bool xl_lookup_possible(void);
+/* May entries use LOOP? */
+bool xl_loop_cheap(void);
 
 /* esp.c: have ESP be the guest's; unless the next instruction is one that can wait; MOV from ESP while it is not. */
 void esp_settle(struct tu *);
@@ -143,7 +146,7 @@ void thunk_call(struct tu *, const struct tinsn *, uint32_t target);
 void xl_exit_indirect(struct tu *);
 /* The stubs that exits use until they are chained. */
 void xl_exit_stubs(struct tu *);
-/* Indirect-entry prologue; sets tu->entry. */
+/* Indirect-entry prologue; sets tu->entry and tu->island. */
 void xl_prologue(struct tu *);
 
 #endif

@@ -29,6 +29,7 @@ struct verifier {
 	enum kind last;
 	uint8_t rebased;   /* USES_*: registers that hold 64-bit addresses now */
 	bool rcx_saved;    /* R9 has the guest's ECX */
+	bool island;       /* there is a K_ISLAND */
 	bool dead;         /* the instruction before was a jump */
 	int64_t rcx_zero;  /* where the open JRCXZ leads; -1: none is open */
 	bool lookup;       /* that JRCXZ is a look-up's */
@@ -47,12 +48,13 @@ struct verifier {
 	unsigned branches;
 };
 
-#define BIT(k) (1ull << (k))
-_Static_assert(K_COUNT <= 64, "a set of kinds is a word");
+typedef unsigned __int128 kind_set;
+#define BIT(k) ((kind_set)1 << (k))
+_Static_assert(K_COUNT <= 128, "a bit for each");
 
 /* Kinds that are fine only directly behind certain others, and kinds that call for a certain next one. */
 static const struct {
-	uint64_t after, before;
+	kind_set after, before;
 } grammar[K_COUNT] = {
 	[K_SAVE_RSP] = {0, BIT(K_HOST_RSP)},
 	[K_HOST_RSP] = {BIT(K_SAVE_RSP), BIT(K_PUSHFQ)},
@@ -80,7 +82,9 @@ static const struct {
 	[K_JUMP_SLOT] = {BIT(K_IMM_R8), 0},
 	[K_JUMP_EXIT] = {BIT(K_IMM_R9), 0},
 	[K_JUMP_LEAVE] = {BIT(K_IMM_R8), 0},
-	[K_JUMP_MISS] = {BIT(K_RESTORE_RCX), 0},
+	[K_JUMP_MISS] = {BIT(K_RESTORE_RCX) | BIT(K_ISLAND), 0},
+	[K_ISLAND] = {0, BIT(K_JUMP_MISS)},
+	[K_LOOP] = {0, BIT(K_RESTORE_RCX)},
 	[K_RDTSC] = {0, BIT(K_TSC_HIGH)},
 	[K_SOURCE] = {0, BIT(K_SOURCE_READ)},
 	[K_SOURCE_READ] = {BIT(K_SOURCE), 0},
@@ -176,6 +180,8 @@ static void refine_kind(const struct verifier *v, struct vinsn *i)
 		i->kind = K_JRCXZ_LOOKUP;
 	else if (i->kind == K_RESTORE_RCX && v->lookup && v->dead && v->rcx_zero == (int64_t)v->in->address)
 		i->kind = K_HIT;
+	else if (i->kind == K_RESTORE_RCX && v->in->address == 0)
+		i->kind = K_ISLAND;
 	else if (i->kind == K_SOURCE_READ && reads_entry(v))
 		i->kind = K_ENTRY;
 	else if (i->kind == K_COUNT_ADD && v->last != K_COUNT_LOAD)
@@ -318,6 +324,13 @@ static const char *open_jrcxz(struct verifier *v, const struct vinsn *i)
 	return NULL;
 }
 
+static const char *check_loop(const struct verifier *v, const struct vinsn *i)
+{
+	if (!v->rcx_saved || v->rcx_zero >= 0)
+		return "LOOP by RCX without ECX saved";
+	return v->island && i->target == 0 ? NULL : "LOOP by RCX that does not lead to restoring it";
+}
+
 static const char *check_borrowed_rcx(struct verifier *v, const struct vinsn *i)
 {
 	int64_t here = (int64_t)v->in->address;
@@ -341,6 +354,9 @@ static const char *check_borrowed_rcx(struct verifier *v, const struct vinsn *i)
 	}
 	if (i->kind == K_JRCXZ || i->kind == K_JRCXZ_LOOKUP)
 		return open_jrcxz(v, i);
+	if (i->kind == K_LOOP)
+		return check_loop(v, i);
+	v->island |= i->kind == K_ISLAND;
 	if (i->kind == K_RESTORE_RCX) {
 		if (!v->rcx_saved)
 			return "ECX restored without having been saved";
@@ -356,7 +372,8 @@ static const char *check_borrowed_rcx(struct verifier *v, const struct vinsn *i)
 static void mark_start(struct verifier *v, const struct vinsn *i)
 {
 	bool borrowed = v->rcx_saved || v->rcx_zero >= 0;
-	bool inside = grammar[i->kind].after || grammar[v->last].before || borrowed || v->rebased || v->word_set;
+	bool inside = grammar[i->kind].after || grammar[v->last].before || borrowed || v->rebased || v->word_set ||
+		      i->kind == K_ISLAND;
 
 	v->start[v->in->address] = inside ? INSIDE : ENTERABLE;
 }
@@ -366,7 +383,7 @@ static void mark_start(struct verifier *v, const struct vinsn *i)
 static const char *record_branch(struct verifier *v, const struct vinsn *i)
 {
 	if (i->kind != K_JUMP && i->kind != K_JCC && i->kind != K_NEXT_R9 && i->kind != K_RETRY_R9)
-		return NULL; /* JRCXZ is a matter of check_borrowed_rcx */
+		return NULL; /* JRCXZ and LOOP by RCX are a matter of check_borrowed_rcx */
 	if (i->target < 0 || i->target >= (int64_t)v->len)
 		return "branch out of the code";
 	if (v->branches == MAX_BRANCHES)

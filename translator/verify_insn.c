@@ -228,9 +228,11 @@ static const char *direct_branch(const cs_insn *in, const struct vprefix *p, str
 
 	if (p->rex || p->op16 || p->rep || p->lock || p->gs)
 		return "prefix on a branch";
-	if (p->addr32 != counted)
-		return "wrong count width of a branch";
 	v->kind = in->id == X86_INS_JMP ? K_JUMP : in->id == X86_INS_JRCXZ ? K_JRCXZ : K_JCC;
+	if (in->id == X86_INS_LOOP && !p->addr32)
+		v->kind = K_LOOP;
+	else if (p->addr32 != counted)
+		return "wrong count width of a branch";
 	v->target = operand(in, 0)->imm;
 	return NULL;
 }

@@ -161,7 +161,7 @@ static void add_ccf(const struct tc *tc, const struct ccf *c, struct totals *t)
 	t->guest_bytes += c->guest_len;
 	t->host_bytes += c->host_len;
 	for (unsigned n = 0; n < CCF_EXITS; n++) {
-		t->exits += c->exit[n].patch != 0;
+		t->exits += exit_used(&c->exit[n]);
 		t->chained += c->exit[n].to != 0;
 	}
 }

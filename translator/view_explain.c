@@ -99,12 +99,12 @@ static bool explain_jump(const struct view_context *v, const char *text, uint32_
 		if (!x->patch || c->host - c->entry + x->patch != off + len - 4)
 			continue;
 		if (x->to)
-			snprintf(why, whylen, "chain: to CCF %u at %08x", x->to, x->target);
+			snprintf(why, whylen, "chain: to CCF %u at %08x", x->to, exit_target(c, n));
 		else
-			snprintf(why, whylen, "exit to %08x, not chained yet", x->target);
+			snprintf(why, whylen, "exit to %08x, not chained yet", exit_target(c, n));
 		return true;
 	}
-	snprintf(why, whylen, v->entry ? "we are" : v->guest ? "within the expansion" : "to a stub");
+	snprintf(why, whylen, v->entry ? *text == 'l' ? "we are not: out by the start" : "we are" : v->guest ? "within the expansion" : "to a stub");
 	return true;
 }
 
@@ -152,7 +152,9 @@ static void explain_registers(const struct view_context *v, const char *text, ch
 {
 	bool scratch = strstr(text, "r8") || strstr(text, "r9") || strstr(text, "r10") || strstr(text, "r11");
 
-	if (v->entry)
+	if (v->entry && !strcmp(text, "mov rcx, r9"))
+		snprintf(why, whylen, "ECX back");
+	else if (v->entry)
 		snprintf(why, whylen, "are we what R8 asks for? flags kept");
 	else if (!strncmp(text, "rdtsc", 5))
 		snprintf(why, whylen, "the host's time, to be made the guest's");

@@ -190,9 +190,9 @@ static void print_node(struct tc *tc, ccf_id id, uint32_t lin, FILE *f)
 	for (unsigned n = 0; n < CCF_EXITS; n++) {
 		if (c->exit[n].to)
 			fprintf(f, "  c%u -> c%u [label=\"%u\"];\n", id, c->exit[n].to, n);
-		else if (c->exit[n].patch)
+		else if (exit_used(&c->exit[n]))
 			fprintf(f, "  x%u_%u [label=\"%08x\", shape=plaintext]; c%u -> x%u_%u [style=dashed];\n", id,
-				n, c->exit[n].target, id, id, n);
+				n, exit_target(c, n), id, id, n);
 	}
 }
 
@@ -260,7 +260,7 @@ static bool chains_right(struct tc *tc, const struct ccf *c)
 			continue;
 		memcpy(&rel, tc->rx + at, sizeof(rel));
 		if (at + 4 + (uint32_t)rel != ccf_of(tc, x->to)->host ||
-		    ccf_of(tc, x->to)->state != CCF_LIVE || ccf_of(tc, x->to)->lin != x->target)
+		    ccf_of(tc, x->to)->state != CCF_LIVE || ccf_of(tc, x->to)->lin != exit_target(c, n))
 			return false;
 	}
 	return true;

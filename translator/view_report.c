@@ -61,10 +61,10 @@ static struct report_ccf take_ccf(const struct tc *tc, ccf_id id)
 	};
 
 	for (unsigned n = 0; n < CCF_EXITS; n++) {
-		if (!c->exit[n].patch)
+		if (!exit_used(&c->exit[n]))
 			continue;
 		out.to[out.exits] = c->exit[n].to;
-		out.target[out.exits++] = c->exit[n].target;
+		out.target[out.exits++] = exit_target(c, n);
 	}
 	return out;
 }

@@ -13,8 +13,21 @@
  *   jmp   [r14 + miss]
  * ok:
  *   mov   rcx, r9
+ *
+ * A branch that is taken each time takes room in the host's predictors. Where LOOP costs what other branches do, it is not:
+ *
+ * no:
+ *   mov   rcx, r9
+ *   jmp   [r14 + miss]
+ *   mov   r9, rcx             the indirect entry
+ *   lea   ecx, [r8 - EIP + 1]
+ *   loop  no
+ *   mov   rcx, r9
  */
 #include "translator/tu.h"
+
+#include <cpuid.h>
+#include <string.h>
 
 /* mov reg, an address of the guest's code */
 static void emit_address(struct tu *u, unsigned reg, uint32_t address)
@@ -23,55 +36,114 @@ static void emit_address(struct tu *u, unsigned reg, uint32_t address)
 	move_mark(u, MOVE_ADD);
 }
 
-void xl_prologue(struct tu *u)
+/* One operation on processors of the Zen family, seven and more on Intel's. */
+bool xl_loop_cheap(void)
+{
+	unsigned a, b, c, d;
+	char vendor[12];
+
+	if (!__get_cpuid(0, &a, &b, &c, &d))
+		return false;
+	memcpy(vendor, &b, 4);
+	memcpy(vendor + 4, &d, 4);
+	memcpy(vendor + 8, &c, 4);
+	if (memcmp(vendor, "AuthenticAMD", 12) && memcmp(vendor, "HygonGenuine", 12))
+		return false;
+	return __get_cpuid(1, &a, &b, &c, &d) && (a >> 8 & 0xf) + (a >> 20 & 0xff) >= 0x17;
+}
+
+static void emit_other(struct tu *u)
+{
+	emit_mov64(&u->e, H_RCX, H_R9);
+	emit_jmp_mem(&u->e, tcx_mem(TCX_STUB_MISS));
+}
+
+/* ECX: zero when it is the one that is meant, plus `one`. */
+static void emit_compare(struct tu *u, uint32_t one)
+{
+	emit_mov64(&u->e, H_R9, H_RCX);
+	emit_rm_disp32(&u->e, 0x8d, H_RCX, H_R8, one - u->lin);
+	move_mark(u, MOVE_SUBTRACT);
+}
+
+static void prologue_loop(struct tu *u)
+{
+	emit_other(u);
+	u->island = (uint8_t)u->e.len;
+	emit_compare(u, 1);
+	emit_patch8(&u->e, emit_loop(&u->e), 0);
+}
+
+static void prologue_jrcxz(struct tu *u)
 {
 	size_t ok;
 
-	emit_mov64(&u->e, H_R9, H_RCX);
-	emit_rm_disp32(&u->e, 0x8d, H_RCX, H_R8, 0u - u->lin);
-	move_mark(u, MOVE_SUBTRACT);
+	u->island = 0;
+	emit_compare(u, 0);
 	ok = emit_jrcxz(&u->e);
 	thunk_mark_entry(u);
-	emit_mov64(&u->e, H_RCX, H_R9);
-	emit_jmp_mem(&u->e, tcx_mem(TCX_STUB_MISS));
+	emit_other(u);
 	emit_patch8(&u->e, ok, u->e.len);
+}
+
+/* Calls of thunks tell them by their JRCXZ. */
+void xl_prologue(struct tu *u)
+{
+	if (u->tc->loop_cheap && !u->thunk)
+		prologue_loop(u);
+	else
+		prologue_jrcxz(u);
 	emit_mov64(&u->e, H_RCX, H_R9);
 	u->entry = (uint16_t)u->e.len;
+}
+
+/*
+ * User code is shared between address spaces by physical page, so a direct branch to another linear page may lead to
+ * different code in each: such branches always go by the table of the current space ("alt"), at once if they can.
+ */
+static bool by_table(const struct tu *u, uint32_t target)
+{
+	return (u->mode & MODE_USER) && (target ^ u->lin) >> PAGE_SHIFT;
+}
+
+static void emit_alt(struct tu *u, struct ccf_exit *x)
+{
+	uint32_t target = u->lin + x->ahead;
+
+	x->alt = (uint16_t)u->e.len;
+	emit_address(u, H_R8, target);
+	emit_rm_disp32(&u->e, 0xff, 4, H_IBTC, (target & 0xffff) * 8);
+	move_mark(u, MOVE_SLOT);
 }
 
 void xl_exit(struct tu *u, unsigned cc, uint32_t target)
 {
 	struct ccf_exit *x = &u->exit[u->exits++];
 
-	x->target = target;
-	x->patch = (uint16_t)(cc == CC_ALWAYS ? emit_jmp32(&u->e) : emit_jcc32(&u->e, cc));
+	x->ahead = target - u->lin;
+	if (cc == CC_ALWAYS && by_table(u, target))
+		emit_alt(u, x);
+	else
+		x->patch = (uint16_t)(cc == CC_ALWAYS ? emit_jmp32(&u->e) : emit_jcc32(&u->e, cc));
 }
 
-static bool crosses_page(const struct tu *u, uint32_t target)
+static void emit_stub(struct tu *u, struct ccf_exit *x)
 {
-	return (target ^ u->lin) >> PAGE_SHIFT;
+	x->stub = (uint16_t)u->e.len;
+	emit_imm32(&u->e, H_R9, exit_id(u->id, (unsigned)(x - u->exit)));
+	emit_jmp_mem(&u->e, tcx_mem(TCX_STUB_EXIT));
 }
 
-/*
- * User code is shared between address spaces by physical page, so a direct branch to another linear page may lead to
- * different code in each: such branches always go by the table of the current space ("alt").
- */
 void xl_exit_stubs(struct tu *u)
 {
-	for (unsigned i = 0; i < u->exits; i++) {
-		struct ccf_exit *x = &u->exit[i];
-
-		x->stub = (uint16_t)u->e.len;
-		emit_imm32(&u->e, H_R9, exit_id(u->id, i));
-		emit_jmp_mem(&u->e, tcx_mem(TCX_STUB_EXIT));
-		if (u->mode & MODE_USER) {
-			x->alt = (uint16_t)u->e.len;
-			emit_address(u, H_R8, x->target);
-			emit_rm_disp32(&u->e, 0xff, 4, H_IBTC, (x->target & 0xffff) * 8);
-			move_mark(u, MOVE_SLOT);
-		}
-		emit_patch32(&u->e, x->patch,
-			     (u->mode & MODE_USER) && crosses_page(u, x->target) ? x->alt : x->stub);
+	for (struct ccf_exit *x = u->exit; x < u->exit + u->exits; x++) {
+		if (!x->patch)
+			continue;
+		emit_patch32(&u->e, x->patch, u->e.len);
+		if (!by_table(u, u->lin + x->ahead))
+			emit_stub(u, x);
+		if (u->mode & MODE_USER)
+			emit_alt(u, x);
 	}
 }
 

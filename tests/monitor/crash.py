@@ -59,7 +59,7 @@ def translated():
         report, errors = whole(number)
         for text in (report, errors):
             check.matches("guest beside host", r"^  [0-9a-f]{8}  \S.* \| [0-9a-f]{7}  \S", text)
-        check.matches("in bytes", r"^  host \d+ bytes: 49 89 c9 ", report)
+        check.matches("in bytes", r"^  host \d+ bytes: 4[9c] 89 c9 ", report)
         check("several blocks", len(re.findall(r"^CCF \d+ at [0-9a-f]{8}, gpa", report, re.M)) > 4)
         check.matches("events", r"^ +\d+\.\d{6}  translate ", report)
         for text in (report, errors):

@@ -46,7 +46,7 @@ static unsigned first_stub(const struct ccf *c)
 	unsigned end = c->host_len;
 
 	for (unsigned i = 0; i < CCF_EXITS; i++)
-		if (c->exit[i].patch && c->exit[i].stub < end)
+		if (c->exit[i].stub && c->exit[i].stub < end)
 			end = c->exit[i].stub;
 	return end;
 }

@@ -94,6 +94,39 @@ static void test_thunk(void **state)
 	bench_close(&b);
 }
 
+/* One of two functions that share a slot of the branch table, and a thunk, are called through a register: with ECX and CF as they are. */
+static void call_by_table(bool loop_cheap, bool user)
+{
+	enum { ROUNDS = 300, FIRST = AT_CODE + 0x800, SECOND = FIRST + 0x10000, THUNK = FIRST + 0x100, RETURN = AT_CODE + 30 };
+	/* xor eax, eax; mov ecx, ROUNDS; 1: mov edx, FIRST; stc; call edx; mov edx, SECOND; stc; call edx; mov edx, THUNK; call edx;
+	   dec ecx; jnz 1; hlt */
+	static const uint8_t code[] = {0x31, 0xc0, 0xb9, LE32(ROUNDS), 0xba, LE32(FIRST), 0xf9, 0xff, 0xd2, 0xba, LE32(SECOND), 0xf9, 0xff,
+				       0xd2, 0xba, LE32(THUNK), 0xff, 0xd2, 0x49, 0x75, 0xe6, 0xf4};
+	static const uint8_t adc_1[] = {0x83, 0xd0, 0x00, 0xc3}, adc_16[] = {0x83, 0xd0, 0x0f, 0xc3}, thunk[] = {0x8b, 0x1c, 0x24, 0xc3};
+	struct bench b;
+
+	bench_open(&b, &small);
+	b.tc->loop_cheap = loop_cheap;
+	bench_reset(&b, user);
+	bench_put(&b, AT_CODE, code, sizeof(code));
+	bench_put(&b, FIRST, adc_1, sizeof(adc_1));
+	bench_put(&b, SECOND, adc_16, sizeof(adc_16));
+	bench_put(&b, THUNK, thunk, sizeof(thunk));
+	bench_run_tc(&b);
+	assert_int_equal(bench_vector(&b), user ? 13 : -1);
+	assert_int_equal(reg(&b, R_EAX), ROUNDS * 17);
+	assert_int_equal(reg(&b, R_EBX), RETURN);
+	assert_int_equal(reg(&b, R_ECX), 0);
+	assert_true(tc_statistics(b.tc)->dispatches < 50);
+	bench_close(&b);
+}
+
+static void test_branch_table(void **state)
+{
+	for (unsigned i = 0; i < 4; i++)
+		call_by_table(i & 1, i & 2);
+}
+
 struct outcome_of {
 	uint64_t gpr[8];
 	uint32_t eflags, memory;
@@ -604,6 +637,7 @@ int main(void)
 		cmocka_unit_test(test_chaining),
 		cmocka_unit_test(test_side_exits),
 		cmocka_unit_test(test_thunk),
+		cmocka_unit_test(test_branch_table),
 		cmocka_unit_test(test_high_bytes),
 		cmocka_unit_test(test_indirect),
 		cmocka_unit_test(test_indirect_after_change),

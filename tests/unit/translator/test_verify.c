@@ -157,6 +157,7 @@ static void test_accepts_counting(void **state)
 /* ------------------------------------ violations ------------------------------------ */
 
 #define END 0x41, 0xb9, 1, 0, 0, 0, 0x41, 0xff, 0x66, TCX_STUB_EXIT /* mov r9d, 1; jmp [r14 + exit] */
+#define ISLAND 0x4c, 0x89, 0xc9, 0x41, 0xff, 0x66, TCX_STUB_MISS /* mov rcx, r9; jmp [r14 + miss] */
 #define CODE(...) {__VA_ARGS__, END}, sizeof((uint8_t[]){__VA_ARGS__, END})
 
 /* The byte at [ecx] in the table of pages to read, with the displacement of the second array. */
@@ -220,9 +221,17 @@ static const struct {
 	{"branch into an instruction", CODE(0x0f, 0x84, 1, 0, 0, 0), "not an instruction"},
 	{"branch into a sequence", CODE(0x0f, 0x84, 6, 0, 0, 0), "inside a sequence"},
 	{"16-bit branch", CODE(0x66, 0xe9, 0, 0, 0, 0), ""},
-	{"LOOP by RCX", CODE(0xe2, 0), "count width"},
+	{"LOOPE by RCX", CODE(0xe1, 0), "count width"},
+	{"LOOP by RCX", CODE(0xe2, 0), "without ECX saved"},
+	{"LOOP to where there is no island", CODE(0x49, 0x89, 0xc9, 0xe2, 0xfb, 0x4c, 0x89, 0xc9), "does not lead"},
+	{"LOOP beside the island", CODE(ISLAND, 0x49, 0x89, 0xc9, 0xe2, 0xfb, 0x4c, 0x89, 0xc9), "does not lead"},
+	{"LOOP forward", CODE(ISLAND, 0x49, 0x89, 0xc9, 0xe2, 0x00, 0x4c, 0x89, 0xc9), "does not lead"},
+	{"LOOP within a JRCXZ", CODE(ISLAND, 0x49, 0x89, 0xc9, 0xe3, 0x02, 0xe2, 0xf2, 0x4c, 0x89, 0xc9), "without ECX saved"},
+	{"LOOP, ECX not restored", CODE(ISLAND, 0x49, 0x89, 0xc9, 0xe2, 0xf4, 0x90, 0x4c, 0x89, 0xc9), "broken off"},
+	{"jump to the island", CODE(ISLAND, 0xeb, 0xf7), "inside a sequence"},
+	{"island that goes on", CODE(0x4c, 0x89, 0xc9), "broken off"},
 	{"JRCXZ without saving", CODE(0xe3, 0), "without ECX saved"},
-	{"ECX restored from nowhere", CODE(0x4c, 0x89, 0xc9), "without having been saved"},
+	{"ECX restored from nowhere", CODE(0x90, 0x4c, 0x89, 0xc9), "without having been saved"},
 	{"ECX not restored", CODE(0x49, 0x89, 0xc9), "R9 overwritten"},
 	{"guest memory while ECX is borrowed", CODE(0x49, 0x89, 0xc9, 0x65, 0x67, 0x8b, 0x01), "borrowed"},
 	{"string, not rebased", CODE(0xa4), "outside of its sequence"},
@@ -309,11 +318,13 @@ static const struct {
 static void test_refuses(void **state)
 {
 	static const uint8_t end[] = {END};
+	static const uint8_t loop[] = {ISLAND, 0x49, 0x89, 0xc9, 0xe2, 0xf4, 0x4c, 0x89, 0xc9, END};
 	static const uint8_t look_up[] = {LOOK_UP_BYTE(0xf4, 0xff, 0x07), 0x43, 0x8a, 0x04, 0x02, END};
 	unsigned wrong = 0;
 	char err[512];
 
 	assert_true(verify_code(end, sizeof(end), MODE_CLI_OK | MODE_TSC_OK, err, sizeof(err)));
+	assert_true(verify_code(loop, sizeof(loop), 0, err, sizeof(err)));
 	assert_true(verify_code(look_up, sizeof(look_up), 0, err, sizeof(err)));
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		bool ok = verify_code(bad[i].code, bad[i].len, MODE_CLI_OK | MODE_TSC_OK, err, sizeof(err));
