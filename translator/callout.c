@@ -42,10 +42,12 @@ static bool undisturbed(struct tc *tc, uint32_t next)
 	return !c->shadow && mode_of(c) == (tc->mode & ~(uint32_t)MODE_GEAR);
 }
 
-/* A form learnt for one of its instructions holds no longer. */
-static void form_again(struct tc *tc, ccf_id id)
+/* The look-up form that an instruction had learnt may be over. In look-up code it is not learnt. */
+static void form_again(struct tc *tc, ccf_id id, uint32_t eip)
 {
-	if (id && ccf_of(tc, id)->state == CCF_LIVE)
+	const struct ccf *c = ccf_of(tc, id);
+
+	if (id && c->state == CCF_LIVE && !(c->mode & MODE_LOOKUP) && hint_over(tc, hint_place_in(c, eip)))
 		ccf_discard(tc, id);
 }
 
@@ -60,8 +62,7 @@ static void interpret_callout(struct tc *tc)
 		gear_callout(tc);
 	tc->changed = false;
 	interpret_here(tc);
-	if (!(tc->mode & MODE_USER) && hint_over(tc, eip))
-		form_again(tc, cache_owner(tc, tc->x.target - 1));
+	form_again(tc, cache_owner(tc, tc->x.target - 1), eip);
 	/* where the instruction would have gone on is in its unit; it raised an exception, or is to be done once more */
 	if (tc->stats.exceptions != exceptions || (uint32_t)tc->cpu->rip == eip)
 		counts_raised(tc, tc->x.target - 1, eip);

@@ -219,6 +219,12 @@ size_t emit_jrcxz(struct emit *e)
 	return e->len - 1;
 }
 
+size_t emit_jecxz(struct emit *e)
+{
+	emit_u8(e, 0x67);
+	return emit_jrcxz(e);
+}
+
 size_t emit_loop(struct emit *e)
 {
 	emit_u16(e, 0x00e2);

@@ -113,6 +113,7 @@ size_t emit_lea_rip(struct emit *, unsigned reg);
 size_t emit_jmp32(struct emit *);             /* jmp rel32 */
 size_t emit_jcc32(struct emit *, unsigned cc); /* 0F 8x rel32 */
 size_t emit_jrcxz(struct emit *);             /* rel8 */
+size_t emit_jecxz(struct emit *);             /* rel8 */
 size_t emit_loop(struct emit *);              /* rel8 */
 void emit_patch32(struct emit *, size_t at, size_t target);
 void emit_patch8(struct emit *, size_t at, size_t target);

@@ -51,10 +51,16 @@ void hint_set(struct tc *tc, uint32_t place, uint32_t lin, enum form form, enum 
 	history_note(tc->history, HISTORY_FORM, lin, tc->mode, HISTORY_FORM_ARG(form, cause));
 }
 
-/* Learnt because accesses were emulated, and now in this form (hint_served). */
-static bool emulated(uint64_t h, uint32_t place, enum form form)
+/* Is this what was learnt there? */
+static bool is(uint64_t h, uint32_t place, enum form form, enum form_cause cause)
 {
-	return without_count(h) == entry(place, form, CAUSE_EMULATED);
+	return without_count(h) == entry(place, form, cause);
+}
+
+/* Not for good (hint_served). */
+static bool for_a_while(uint64_t h, uint32_t place, enum form form)
+{
+	return is(h, place, form, CAUSE_EMULATED) || is(h, place, form, CAUSE_PAGE_FAULTS);
 }
 
 /*
@@ -69,53 +75,49 @@ bool hint_exception(struct tc *tc, uint32_t place)
 	if ((uint32_t)*h != place)
 		*h = (uint64_t)FORM_WINDOW << 32 | place;
 	*h += 1ull << 40;
-	return *h >> 40 >= (emulated(*h, place, FORM_WINDOW) ? PATIENCE_AGAIN : PATIENCE);
+	return *h >> 40 >= (is(*h, place, FORM_WINDOW, CAUSE_EMULATED) ? PATIENCE_AGAIN : PATIENCE);
 }
 
-/*
- * The loop that copies is shared: Linux patches its text by the MEMCPY that everybody calls, thousands of times while it starts and hardly ever
- * after. So its look-up form ends when it was of no use 256 times in a row.
- */
+enum { IN_VAIN = 256, SAMPLE = IN_VAIN / 2 }; /* uses in a row after which a look-up form ends; what a tick counts for */
+
+/* True: that ends the look-up form. */
+static bool in_vain(uint64_t *h, uint32_t place, unsigned uses)
+{
+	*h += (uint64_t)uses << 40;
+	if (*h >> 40 < IN_VAIN)
+		return false;
+	*h = entry(place, FORM_WINDOW, (enum form_cause)(*h >> 36 & 0xf));
+	return true;
+}
+
 void hint_served(struct tc *tc, uint32_t place, bool window_would_do)
 {
-	enum { PATIENCE = 256 };
 	uint64_t *h = slot(tc, place);
 
-	if (!emulated(*h, place, FORM_LOOKUP))
+	if (!for_a_while(*h, place, FORM_LOOKUP))
 		return;
-	*h = window_would_do ? *h + (1ull << 40) : without_count(*h);
-	if (*h >> 40 >= PATIENCE)
-		*h = entry(place, FORM_WINDOW, CAUSE_EMULATED);
+	if (window_would_do)
+		in_vain(h, place, 1);
+	else
+		*h = without_count(*h);
 }
 
 bool hint_over(const struct tc *tc, uint32_t place)
 {
-	return emulated(*slot(tc, place), place, FORM_WINDOW);
-}
-
-static bool by_page_faults(uint64_t h, uint32_t place)
-{
-	return without_count(h) == entry(place, FORM_LOOKUP, CAUSE_PAGE_FAULTS);
+	return for_a_while(*slot(tc, place), place, FORM_WINDOW);
 }
 
 void hint_faulted(struct tc *tc, uint32_t place)
 {
 	uint64_t *h = slot(tc, place);
 
-	if (by_page_faults(*h, place))
+	if (is(*h, place, FORM_LOOKUP, CAUSE_PAGE_FAULTS))
 		*h = without_count(*h);
 }
 
 bool hint_sampled(struct tc *tc, uint32_t place)
 {
-	enum { PATIENCE = 2 };
 	uint64_t *h = slot(tc, place);
 
-	if (!by_page_faults(*h, place))
-		return false;
-	*h += 1ull << 40;
-	if (*h >> 40 < PATIENCE)
-		return false;
-	*h = (uint64_t)FORM_WINDOW << 32 | place;
-	return true;
+	return is(*h, place, FORM_LOOKUP, CAUSE_PAGE_FAULTS) && in_vain(h, place, SAMPLE);
 }

@@ -486,16 +486,15 @@ enum form_cause hint_cause(const struct tc *, uint32_t place);
 void hint_set(struct tc *, uint32_t place, uint32_t lin, enum form, enum form_cause);
 bool hint_exception(struct tc *, uint32_t place);
 /*
- * A form learnt because accesses kept being emulated (CAUSE_EMULATED) is not for good: it was executed in that form, and the window would
- * have done (or not). hint_over: it has been in vain for long, so the instruction is to have its window back.
+ * A look-up form learnt because accesses kept being emulated (CAUSE_EMULATED), or by user code from page faults (CAUSE_PAGE_FAULTS), is not
+ * for good. Linux patches its text by the MEMCPY that everybody calls, thousands of times while it starts and hardly ever after; and the
+ * loop that touches a program's memory first may be the one that computes on it. hint_served: a string instruction was executed in that
+ * form, and the window would have done (or not). hint_over: so it was many times in a row, and the instruction is to have its window back.
+ * hint_faulted: the look-up was of use, it faulted. hint_sampled: a tick has found it running; true: it has learnt from page faults, has
+ * not faulted since the last tick but one, and is to have its window back.
  */
 void hint_served(struct tc *, uint32_t place, bool window_would_do);
 bool hint_over(const struct tc *, uint32_t place);
-/*
- * What user code learnt from page faults (CAUSE_PAGE_FAULTS) is not for good either: the loop that touches a program's memory first may be
- * the one that computes on it. hint_faulted: the look-up was of use, it faulted. hint_sampled: a tick has found it running; true: it
- * has learnt so, has not faulted since the last tick but one, and is to have its window back.
- */
 void hint_faulted(struct tc *, uint32_t place);
 bool hint_sampled(struct tc *, uint32_t place);
 /* May there be a form learnt for an instruction whose place is in the page? */

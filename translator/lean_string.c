@@ -16,7 +16,7 @@ struct string {
 /* How many elements lie in the page from `lin` on; 0: not even the first one. */
 static uint32_t fit(uint32_t lin, unsigned size)
 {
-	return (PAGE_SIZE - (lin & PAGE_MASK)) / size;
+	return (PAGE_SIZE - (lin & PAGE_MASK)) >> size / 2; /* 1, 2 or 4 */
 }
 
 static uint32_t smaller(uint32_t a, uint32_t b)
@@ -75,16 +75,26 @@ static uint64_t fault(struct tc *tc, const struct string *s)
 	return fit(write ? edi : esi, s->size) ? lean_access_fault(tc, write, write ? edi : esi, tc->x.target - 1) : LEAN_NO;
 }
 
-/* Kernel code that has this form because its window kept failing it: was it needed this time? */
-static void note_use(struct tc *tc, const struct string *s)
+static bool window_would_do(struct tc *tc, const struct string *s)
 {
 	const struct cpu *c = tc->cpu;
 	gpa_t frame;
 
-	if (!(tc->mode & (MODE_USER | MODE_LOOKUP)))
-		hint_served(tc, (uint32_t)c->rip,
-			    mmu_window_frame(tc->mmu, false, gva((uint32_t)c->gpr[R_EDI]), true, &frame) &&
-				    (s->store || mmu_window_frame(tc->mmu, false, gva((uint32_t)c->gpr[R_ESI]), false, &frame)));
+	return mmu_window_frame(tc->mmu, false, gva((uint32_t)c->gpr[R_EDI]), true, &frame) &&
+	       (s->store || mmu_window_frame(tc->mmu, false, gva((uint32_t)c->gpr[R_ESI]), false, &frame));
+}
+
+/* An instruction that has this form because its window kept failing it: is that so still? User code tells when it faults (hint_faulted). */
+static bool form_holds(struct tc *tc, const struct string *s)
+{
+	uint32_t rip = (uint32_t)tc->cpu->rip;
+	gpa_t at = gpa(0);
+
+	if ((tc->mode & MODE_LOOKUP) || (s->user && !mmu_lean_code(tc->mmu, true, gva(rip), &at)))
+		return true;
+	rip = hint_place(tc->mode, rip, at.v);
+	hint_served(tc, rip, s->user || window_would_do(tc, s));
+	return !hint_over(tc, rip);
 }
 
 uint64_t lean_string(struct tc *tc, unsigned op)
@@ -99,9 +109,7 @@ uint64_t lean_string(struct tc *tc, unsigned op)
 	};
 	uint32_t left = s.repeat ? (uint32_t)c->gpr[R_ECX] : 1, done, total = 0;
 
-	if (left)
-		note_use(tc, &s);
-	if (!s.user && hint_over(tc, (uint32_t)c->rip))
+	if (left && !form_holds(tc, &s))
 		return LEAN_NO; /* the callout sees to it */
 	while (left && total < CHUNK_LIMIT && (done = run(tc, &s, left))) {
 		left -= done;

@@ -46,9 +46,17 @@ static bool look_up_form(struct tu *u, const struct tinsn *t)
 {
 	unsigned size = !(t->z.opcode & 1) ? 1 : tinsn_op16(t) ? 2 : 4;
 
+	size_t none;
+
 	if ((t->z.opcode & 0xfe) != 0xa4 && (t->z.opcode & 0xfe) != 0xaa)
 		return false;
-	return xl_lean(u, t, LEAN_WORD(LEAN_STRING, t->z.opcode, size | (repeat_prefix(t) ? 8 : 0)));
+	if (!repeat_prefix(t))
+		return xl_lean(u, t, LEAN_WORD(LEAN_STRING, t->z.opcode, size));
+	/* of the bytes before and behind the dwords of a copy, there are often none */
+	none = emit_jecxz(&u->e);
+	xl_lean(u, t, LEAN_WORD(LEAN_STRING, t->z.opcode, size | 8));
+	emit_patch8(&u->e, none, u->e.len);
+	return true;
 }
 
 bool xl_string(struct tu *u, const struct tinsn *t)

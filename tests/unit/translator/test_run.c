@@ -178,6 +178,43 @@ static void test_high_bytes(void **state)
 	bench_close(&b);
 }
 
+/* REP STOSB of user code, `rounds` times, that has learnt from page faults to look up: the form that it has then. */
+static enum form string_form(struct bench *b, unsigned rounds)
+{
+	enum { PLACE = AT_CODE + 19 };
+	/* mov eax, 0x5a; mov ebx, rounds; 1: mov ecx, 5; mov edi, AT_DATA - 1; rep stosb; xor ecx, ecx; rep stosb; dec ebx; jnz 1; hlt */
+	const uint8_t code[] = {0xb0, 0x5a, 0xbb, LE32(rounds), 0x90, 0x90, 0xb9, LE32(5), 0xbf, LE32(AT_DATA), 0xf3, 0xaa, 0x31,
+				0xc9, 0xf3, 0xaa, 0x4b, 0x75, 0xeb, 0xf4};
+	uint64_t lean;
+
+	bench_reset(b, true);
+	bench_put(b, AT_CODE, code, sizeof(code));
+	bench_put32(b, AT_DATA, 0);
+	bench_put32(b, AT_DATA + 4, 0);
+	hint_set(b->tc, PLACE, PLACE, FORM_LOOKUP, CAUSE_PAGE_FAULTS);
+	hint_set(b->tc, PLACE + 4, PLACE + 4, FORM_LOOKUP, CAUSE_USER_PAGE);
+	smc_discard_at(b->tc, PLACE);
+	lean = tc_statistics(b->tc)->lean_system;
+	bench_run_tc(b);
+	assert_int_equal(bench_vector(b), 13);
+	assert_int_equal(bench_get32(b, AT_DATA), 0x5a5a5a5a);
+	assert_int_equal(bench_get32(b, AT_DATA + 4), 0x5a);
+	/* neither the one that stores nothing, nor this one when it has its window back */
+	assert_in_range(tc_statistics(b->tc)->lean_system - lean, rounds < 250 ? rounds : 250, rounds < 256 ? rounds : 256);
+	return hint_form(b->tc, PLACE);
+}
+
+static void test_string_form(void **state)
+{
+	struct bench b;
+
+	bench_open(&b, &small);
+	b.tc->config.lookup = TC_LOOKUP_OFF;
+	assert_int_equal(string_form(&b, 200), FORM_LOOKUP);
+	assert_int_equal(string_form(&b, 1000), FORM_WINDOW);
+	bench_close(&b);
+}
+
 static void test_indirect(void **state)
 {
 	struct bench b;
@@ -639,6 +676,7 @@ int main(void)
 		cmocka_unit_test(test_thunk),
 		cmocka_unit_test(test_branch_table),
 		cmocka_unit_test(test_high_bytes),
+		cmocka_unit_test(test_string_form),
 		cmocka_unit_test(test_indirect),
 		cmocka_unit_test(test_indirect_after_change),
 		cmocka_unit_test(test_store_to_own_block),
