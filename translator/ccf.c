@@ -121,14 +121,20 @@ ccf_id ccf_find(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa)
 	return 0;
 }
 
-ccf_id ccf_find_whole(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa)
+bool ccf_tracked(struct tc *tc, const struct ccf *c)
 {
-	for (ccf_id id = first_tagged(tc, ccf_tag(lin, mode)); id; id = next_tagged(tc, id)) {
-		const struct ccf *c = ccf_of(tc, id);
+	uint32_t second = (c->lin | PAGE_MASK) + 1;
+	gpa_t at;
 
-		if (is_live_at(c, lin, mode, gpa) && !(c->flags & CCF_CROSSING))
+	return !(c->flags & CCF_CROSSING) ||
+	       (mmu_lean_code(tc->mmu, c->mode & MODE_USER, gva(second), &at) && at.v == c->gpa2);
+}
+
+ccf_id ccf_find_lean(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa)
+{
+	for (ccf_id id = first_tagged(tc, ccf_tag(lin, mode)); id; id = next_tagged(tc, id))
+		if (is_live_at(ccf_of(tc, id), lin, mode, gpa) && ccf_tracked(tc, ccf_of(tc, id)))
 			return id;
-	}
 	return 0;
 }
 

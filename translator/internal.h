@@ -412,8 +412,10 @@ void ccf_insert(struct tc *, ccf_id);
 /* Give it another linear address; its code is the caller's business. */
 void ccf_readdress(struct tc *, ccf_id, uint32_t lin);
 ccf_id ccf_find(struct tc *, uint32_t lin, uint32_t mode, uint64_t gpa);
-/* Only those within one page; for the lean path. */
-ccf_id ccf_find_whole(struct tc *, uint32_t lin, uint32_t mode, uint64_t gpa);
+/* Is its second page, if it has one, tracked in the present space, and the one that it was made from? No effects. */
+bool ccf_tracked(struct tc *, const struct ccf *);
+/* Likewise without effects: one that spans two pages only if it is tracked. */
+ccf_id ccf_find_lean(struct tc *, uint32_t lin, uint32_t mode, uint64_t gpa);
 /* Does the guest's memory still hold what a CCF that checks itself was made from? */
 bool ccf_unchanged(struct tc *, const struct ccf *);
 /* Out of every table, chains undone; the code stays for revival. */

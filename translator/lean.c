@@ -27,16 +27,18 @@ static uint64_t note_entered(struct tc *tc, uintptr_t host)
 	return host;
 }
 
-/* Where a direct exit leads is mostly new, and then not in the branch table: looking there is a cache miss for nothing. */
-static ccf_id find_known(struct tc *tc, uint32_t lin, bool direct)
+/*
+ * What has just missed is not in the branch table, and where a direct exit leads is mostly new: looking there would be a cache miss for
+ * nothing.
+ */
+static ccf_id find_known(struct tc *tc, uint32_t lin)
 {
-	ccf_id id = direct ? 0 : ibtc_get(tc, lin);
+	ccf_id id;
 	gpa_t at;
 
-	if (id || !mmu_lean_code(tc->mmu, tc->mode & MODE_USER, gva(lin), &at))
-		return id;
-	/* the second page of one that spans two may be another in this space: a walk would have to tell */
-	id = ccf_find_whole(tc, lin, tc->mode, at.v);
+	if (!mmu_lean_code(tc->mmu, tc->mode & MODE_USER, gva(lin), &at))
+		return 0;
+	id = ccf_find_lean(tc, lin, tc->mode, at.v);
 	if (id)
 		ibtc_put(tc, id);
 	return id;
@@ -46,7 +48,7 @@ static ccf_id find_known(struct tc *tc, uint32_t lin, bool direct)
 static uint64_t proceed(struct tc *tc, uint32_t exit)
 {
 	uint32_t lin = (uint32_t)tc->cpu->rip;
-	ccf_id id = find_known(tc, lin, exit);
+	ccf_id id = find_known(tc, lin);
 
 	if (!id)
 		return LEAN_LEAVE;

@@ -83,7 +83,7 @@ static bool movable(const struct move *m, const struct ccf *c)
 {
 	uint32_t lin = m->to << PAGE_SHIFT | (c->lin & PAGE_MASK);
 
-	return !(c->flags & CCF_FIXED) && !(m->shared && ccf_find_whole(m->tc, lin, c->mode, c->gpa));
+	return !(c->flags & CCF_FIXED) && !(m->shared && ccf_find_lean(m->tc, lin, c->mode, c->gpa));
 }
 
 /* Before anything is moved, so that links lead only from what moves to what moves. What stays on the list is moved right after. */
@@ -173,6 +173,8 @@ static void move_all(struct move *m, ccf_id first)
 		if (!moves(m, id))
 			continue;
 		move_one(m, id);
+		if (ccf_tracked(m->tc, ccf_of(m->tc, id)))
+			ibtc_put(m->tc, id); /* nearly all that moves is executed */
 		verify_moved(m->tc, id);
 	}
 }

@@ -194,7 +194,7 @@ static bool must_step(const struct tc *tc)
 static ccf_id find_or_translate(struct tc *tc)
 {
 	uint32_t lin = (uint32_t)tc->cpu->rip;
-	ccf_id id = tc->last_exit ? 0 : ibtc_get(tc, lin); /* see find_known in lean.c */
+	ccf_id id = tc->last_exit || tc->x.reason == LEAVE_MISS ? 0 : ibtc_get(tc, lin); /* see find_known in lean.c */
 	uint64_t begin;
 	uint16_t task = tc->cpu->seg[S_TR].sel;
 	gpa_t at;
