@@ -14,7 +14,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define TABLE_BYTES (IBTC_SIZE * sizeof(uintptr_t))
+#define TABLE_BYTES (IBTC_SIZE * sizeof(uintptr_t) + PAGE_SIZE)
+
+static uint32_t *thunks(uintptr_t *table)
+{
+	return (uint32_t *)(table + IBTC_SIZE);
+}
 
 /*
  * Tables are private mappings of one file in which every slot misses: what is never written is
@@ -46,6 +51,8 @@ bool ibtc_create(struct tc *tc, char *err, size_t errlen)
 	}
 	for (unsigned i = 0; i < IBTC_SIZE; i += IBTC_CHUNK)
 		fill_chunk(tc, tc->ibtc_miss + i);
+	for (unsigned i = 0; i < IBTC_THUNKS; i++)
+		thunks(tc->ibtc_miss)[i] = IBTC_NO_THUNK;
 	return true;
 }
 
@@ -76,9 +83,17 @@ static void clear_slots(struct tc *tc, struct ibtc *t, unsigned first, unsigned 
 }
 _Static_assert(PAGE_SIZE % WORD_SLOTS == 0, "a page's slots are whole words of chunks");
 
+static void forget_thunk(struct ibtc *t, unsigned i)
+{
+	thunks(t->slot)[i] = IBTC_NO_THUNK;
+	t->thunks &= ~(1u << i);
+}
+
 static void clear(struct tc *tc, struct ibtc *t)
 {
 	clear_slots(tc, t, 0, IBTC_SIZE);
+	while (t->thunks)
+		forget_thunk(t, (unsigned)__builtin_ctz(t->thunks));
 }
 
 static struct ibtc *victim(struct tc *tc)
@@ -182,6 +197,19 @@ void ibtc_put(struct tc *tc, ccf_id id)
 	c->tables |= 1u << (t - tc->ibtc);
 	t->slot[i] = entry_of(tc, c);
 	t->chunks[chunk / 64] |= 1ull << (chunk % 64);
+	if (c->thunk) {
+		i = ibtc_thunk(c->thunk, c->lin);
+		thunks(t->slot)[i] = 0u - c->lin;
+		t->thunks |= 1u << i;
+	}
+}
+
+static void forget_thunk_at(struct ibtc *t, unsigned thunk, uint32_t lin)
+{
+	unsigned i = ibtc_thunk(thunk, lin);
+
+	if ((t->thunks >> i & 1) && thunks(t->slot)[i] == 0u - lin)
+		forget_thunk(t, i);
 }
 
 void ibtc_forget_ccf(struct tc *tc, ccf_id id)
@@ -193,6 +221,8 @@ void ibtc_forget_ccf(struct tc *tc, ccf_id id)
 
 		if (t->valid && t->slot[c->lin & 0xffff] == entry_of(tc, c))
 			t->slot[c->lin & 0xffff] = (uintptr_t)tc->x.stub_miss;
+		if (t->valid && c->thunk)
+			forget_thunk_at(t, c->thunk, c->lin);
 	}
 }
 _Static_assert(IBTC_TABLES <= 32, "a bit for each in ccf.tables");
@@ -221,6 +251,9 @@ void ibtc_forget_page(struct tc *tc, unsigned space, uint64_t lin_page)
 		clear_slots(tc, t, first, PAGE_SIZE);
 		for (unsigned k = 1; k < 16; k++)
 			t->slot[(first - k) & 0xffff] = (uintptr_t)tc->x.stub_miss;
+		for (uint32_t set = t->thunks; set; set &= set - 1)
+			if ((0u - thunks(t->slot)[__builtin_ctz(set)]) >> PAGE_SHIFT == lin_page)
+				forget_thunk(t, (unsigned)__builtin_ctz(set));
 	}
 }
 

@@ -131,7 +131,8 @@ struct ccf {
 	uint32_t map;      /* offset in the TC of its struct ccf_insn array, behind the code; then come the fields and ccf_source */
 	uint32_t incoming; /* first exit id chained to this CCF; 0: none */
 	uint32_t tables;   /* branch tables it may be in, by number (ibtc.c) */
-	uint32_t pad2;
+	uint8_t thunk;     /* tu.thunk */
+	uint8_t pad[3];
 	/* a cache line up to here: what finding, moving and dropping look at */
 	struct ccf_exit exit[CCF_EXITS];
 	uint64_t hash;     /* of the source bytes */
@@ -171,8 +172,14 @@ static inline unsigned exit_index(uint32_t id) { return (id - 1) % CCF_EXITS; }
  * (MOVZX keeps flags). Entries that hold nothing point at the miss stub.
  */
 enum { IBTC_SIZE = 65536, IBTC_TABLES = 32, IBTC_CHUNK = 8, IBTC_LAST = 8 };
+/*
+ * Behind the slots stand the thunks (thunk.c) that were put into it and that its space still has: by register and some bits of the address
+ * that are the same when it is moved, minus the address. No thunk has minus one, which would wrap.
+ */
+enum { IBTC_THUNKS = 32, IBTC_NO_THUNK = 1 };
 struct ibtc {
 	uintptr_t *slot;  /* IBTC_SIZE entries, mapped lazily */
+	uint32_t thunks;  /* which thunks are noted, a bit each */
 	uint32_t mode;
 	uint16_t space;
 	bool valid;
@@ -439,6 +446,9 @@ void chain_interrupt(struct tc *, ccf_id); /* async-signal-safe: point exits at 
 void chain_restore(struct tc *, ccf_id);
 
 /* ---- ibtc.c ---- */
+/* Which of a table's thunks it would be, and the offset in the table; `thunk` as in struct tu. */
+static inline unsigned ibtc_thunk(unsigned thunk, uint32_t lin) { return (thunk - 1) * 4 + (lin >> 4 & 3); }
+static inline int32_t ibtc_thunk_at(unsigned thunk, uint32_t lin) { return IBTC_SIZE * 8 + (int32_t)ibtc_thunk(thunk, lin) * 4; }
 bool ibtc_create(struct tc *, char *err, size_t errlen);
 void ibtc_destroy(struct tc *);
 void ibtc_select(struct tc *, unsigned space, uint32_t mode);

@@ -319,6 +319,7 @@ static void fill_record(struct tu *u, struct ccf *c, uint32_t off)
 	c->host = off + u->entry;
 	c->entry = u->entry;
 	c->island = u->island;
+	c->thunk = u->thunk;
 	c->counting = u->counting;
 	c->host_len = (uint16_t)u->e.len;
 	c->guest_len = (uint16_t)(u->end - u->lin);

@@ -139,7 +139,6 @@ void xl_exit(struct tu *, unsigned cc, uint32_t target);
 enum { THUNK_INSNS = 2 };
 unsigned thunk_called(const struct tu *, const struct tinsn *); /* tinsn.thunk */
 unsigned thunk_unit(const struct tu *);                         /* tu.thunk */
-void thunk_mark_entry(struct tu *);
 /* Behind the store of the return address, ESP not yet moved: the thunk's effect if it is one at run time, else an exit to it. */
 void thunk_call(struct tu *, const struct tinsn *, uint32_t target);
 /* Indirect exit: R8D holds the target. */

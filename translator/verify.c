@@ -88,9 +88,8 @@ static const struct {
 	[K_RDTSC] = {0, BIT(K_TSC_HIGH)},
 	[K_SOURCE] = {0, BIT(K_SOURCE_READ)},
 	[K_SOURCE_READ] = {BIT(K_SOURCE), 0},
-	[K_SLOT] = {0, BIT(K_ENTRY)},
-	[K_ENTRY] = {BIT(K_SLOT) | BIT(K_ENTRY), 0},
 	[K_BOTH_ZERO] = {BIT(K_SAVE_RCX), BIT(K_JRCXZ)},
+	[K_THUNK] = {BIT(K_SAVE_RCX), 0},
 	[K_PAGE] = {BIT(K_EA), BIT(K_INDEX)},
 	[K_INDEX] = {BIT(K_PAGE), BIT(K_LAST_BYTE) | BIT(K_SAVE_RCX_LOOKUP)},
 	[K_LAST_BYTE] = {BIT(K_INDEX), BIT(K_LAST_PAGE)},
@@ -150,15 +149,6 @@ static const char *check_rebasing(struct verifier *v, const struct vinsn *i)
 	}
 }
 
-/* What a slot of the branch table leads to has these bytes, be it a CCF or a stub. */
-static bool reads_entry(const struct verifier *v)
-{
-	static const uint8_t first[] = {0x45, 0x8b, 0x50, 6}, second[] = {0x45, 0x8b, 0x58, 10};
-
-	return (v->last == K_SLOT && !memcmp(v->in->bytes, first, sizeof(first))) ||
-	       (v->last == K_ENTRY && !memcmp(v->in->bytes, second, sizeof(second)));
-}
-
 /* Some kinds are told apart by what stands before them. */
 static void refine_kind(const struct verifier *v, struct vinsn *i)
 {
@@ -182,8 +172,6 @@ static void refine_kind(const struct verifier *v, struct vinsn *i)
 		i->kind = K_HIT;
 	else if (i->kind == K_RESTORE_RCX && v->in->address == 0)
 		i->kind = K_ISLAND;
-	else if (i->kind == K_SOURCE_READ && reads_entry(v))
-		i->kind = K_ENTRY;
 	else if (i->kind == K_COUNT_ADD && v->last != K_COUNT_LOAD)
 		i->kind = K_PLAIN;
 }

@@ -15,7 +15,7 @@
  *   mov r11d,word | callout                                             a system instruction by the lean path
  *   mov r11d,imm | lea r9,[rip+d] | mov r10d,imm | jmp [refill]         a look-up that missed
  *   mov r8,source | load from [r8+n]                                    the unit's own source (vary.c)
- *   mov r8,[r13+n] | mov r10d,[r8+6] | mov r11d,[r8+10]                  is it a thunk? (thunk.c)
+ *   mov r9,rcx | mov ecx,[r13+n] | lea | jrcxz                           is it a thunk? (thunk.c)
  *   mov r8,[counts] | mov r9,[r8+n] | lea r9,[r9+1] | mov [r8+n],r9      counting (counts.c)
  */
 #ifndef RINGFENCE_TRANSLATOR_VERIFY_H
@@ -35,6 +35,7 @@ enum kind {
 	K_ISLAND,    /* mov rcx, r9 at the very start: where K_LOOP goes */
 	K_LOOP,      /* to there while ECX is saved */
 	K_BOTH_ZERO, /* lea rcx, [r10 + r11*8] between the two */
+	K_THUNK,     /* mov ecx, [r13 + constant] between the two: behind the slots */
 	K_SAVE_RSP,
 	K_HOST_RSP,
 	K_PUSHFQ,
@@ -72,8 +73,6 @@ enum kind {
 	K_TSC_HIGH, /* mov r8d, edx */
 	K_SOURCE,   /* mov r8, imm64 */
 	K_SOURCE_READ,
-	K_SLOT,     /* mov r8, [r13 + constant] */
-	K_ENTRY,    /* mov r10d, [r8 + 6] and mov r11d, [r8 + 10] behind it */
 	/* look-up form, in this order */
 	K_EA,        /* lea r8d, [...] */
 	K_PAGE,      /* shrx r11d, r8d, r12d */

@@ -81,15 +81,13 @@ static void prologue_jrcxz(struct tu *u)
 	u->island = 0;
 	emit_compare(u, 0);
 	ok = emit_jrcxz(&u->e);
-	thunk_mark_entry(u);
 	emit_other(u);
 	emit_patch8(&u->e, ok, u->e.len);
 }
 
-/* Calls of thunks tell them by their JRCXZ. */
 void xl_prologue(struct tu *u)
 {
-	if (u->tc->loop_cheap && !u->thunk)
+	if (u->tc->loop_cheap)
 		prologue_loop(u);
 	else
 		prologue_jrcxz(u);

@@ -287,6 +287,50 @@ static void test_learnt_from_faults(void **state)
 	bench_close(&b);
 }
 
+#define LE32(v) (v) & 0xff, (v) >> 8 & 0xff, (v) >> 16 & 0xff, (v) >> 24 & 0xff
+
+/* What a call finds on the page behind its own: EBX and EDI then. */
+static void call_next_page(struct bench *b, uint32_t lin, uint32_t frame, uint32_t ebx, uint32_t edi)
+{
+	bench_put32(b, TABLE + ((lin - REGION) >> PAGE_SHIFT) * 4, FRAME | RWU);
+	bench_put32(b, TABLE + ((lin - REGION) >> PAGE_SHIFT) * 4 + 4, frame | RWU);
+	*b->cpu = ready;
+	switch_to(b, 0);
+	b->cpu->rip = lin + 0x200;
+	bench_run_tc(b);
+	assert_int_equal(bench_vector(b), EXC_GP);
+	assert_int_equal((uint32_t)b->cpu->gpr[R_EBX], ebx);
+	assert_int_equal((uint32_t)b->cpu->gpr[R_EDI], edi);
+}
+
+/* A thunk that the branch table has noted is no more when its page is another's; and is one again elsewhere, and for another register. */
+static void test_thunk(void **state)
+{
+	enum { FOR_EBX = FRAME + 0x4000, NONE = FOR_EBX + PAGE_SIZE, FOR_EDI = NONE + PAGE_SIZE, RETURN = 0x20f };
+	/* mov ebx, 0; mov edi, 0; call the next page's 0x100; hlt */
+	static const uint8_t caller[] = {0xbb, LE32(0), 0xbf, LE32(0), 0xe8, LE32(0x1100 - RETURN), 0xf4};
+	static const uint8_t for_ebx[] = {0x8b, 0x1c, 0x24, 0xc3}, none[] = {0xbb, LE32(7), 0xc3}, for_edi[] = {0x8b, 0x3c, 0x24, 0xc3};
+	struct bench b;
+
+	open_bench(&b, TC_LOOKUP_OFF);
+	bench_put(&b, FRAME + 0x200, caller, sizeof(caller));
+	bench_put(&b, FOR_EBX + 0x100, for_ebx, sizeof(for_ebx));
+	bench_put(&b, NONE + 0x100, none, sizeof(none));
+	bench_put(&b, FOR_EDI + 0x100, for_edi, sizeof(for_edi));
+	for (uint32_t lin = REGION; lin < REGION + 0x14000; lin += 0x5000) {
+		for (unsigned i = 0; i < 3; i++)
+			call_next_page(&b, lin, FOR_EBX, lin + RETURN, 0);
+		call_next_page(&b, lin, NONE, 7, 0);
+		call_next_page(&b, lin, FOR_EBX, lin + RETURN, 0);
+		call_next_page(&b, lin, FOR_EDI, 0, lin + RETURN);
+		call_next_page(&b, lin, NONE, 7, 0);
+		map(&b, 0, lin, false);
+	}
+	assert_true(tc_statistics(b.tc)->relocations > 0);
+	compare_all(b.tc);
+	bench_close(&b);
+}
+
 static void test_breakpoint(void **state)
 {
 	const uint32_t nowhere = 0x1234;
@@ -338,7 +382,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_window), cmocka_unit_test(test_lookup),	  cmocka_unit_test(test_in_use),
 		cmocka_unit_test(test_forms),  cmocka_unit_test(test_breakpoint), cmocka_unit_test(test_compare),
-		cmocka_unit_test(test_learnt_from_faults),
+		cmocka_unit_test(test_learnt_from_faults), cmocka_unit_test(test_thunk),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
