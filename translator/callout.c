@@ -42,12 +42,24 @@ static bool undisturbed(struct tc *tc, uint32_t next)
 	return !c->shadow && mode_of(c) == (tc->mode & ~(uint32_t)MODE_GEAR);
 }
 
-/* The look-up form that an instruction had learnt may be over. In look-up code it is not learnt. */
+/* Was it translated in a form that it had learnt? */
+static bool learnt_there(struct tc *tc, const struct ccf *c, uint32_t eip)
+{
+	const struct ccf_insn *map = ccf_map(tc, c);
+	uint32_t lin = c->lin;
+
+	for (unsigned i = 0; i < c->insns; lin += map[i++].guest)
+		if (lin == eip)
+			return map[i].flags & INSN_LEARNT;
+	return false;
+}
+
+/* That form may be over. What is called for anyway is no better off by being translated anew. */
 static void form_again(struct tc *tc, ccf_id id, uint32_t eip)
 {
 	const struct ccf *c = ccf_of(tc, id);
 
-	if (id && c->state == CCF_LIVE && !(c->mode & MODE_LOOKUP) && hint_over(tc, hint_place_in(c, eip)))
+	if (id && c->state == CCF_LIVE && hint_over(tc, hint_place_in(c, eip)) && learnt_there(tc, c, eip))
 		ccf_discard(tc, id);
 }
 

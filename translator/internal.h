@@ -108,9 +108,13 @@ struct ccf_insn {
 	uint16_t host;
 	uint8_t guest : 4;
 	int8_t words : 4; /* how far the guest's ESP was from the host's, in dwords, when it began (esp.c) */
-	uint8_t flags; /* INSN_VARIES: loads its immediate from its source (vary.c); a call of a thunk: tinsn.thunk */
+	uint8_t flags; /* INSN_*; a call of a thunk: tinsn.thunk */
 };
-enum { INSN_VARIES = 1, INSN_THUNK_SHIFT = 4 };
+enum {
+	INSN_VARIES = 1, /* loads its immediate from its source (vary.c) */
+	INSN_LEARNT = 2, /* looks up because it has learnt to (hint.c) */
+	INSN_THUNK_SHIFT = 4,
+};
 
 struct ccf {
 	uint64_t gpa;      /* of the first byte */

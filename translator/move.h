@@ -23,7 +23,7 @@ enum move_kind {
 	MOVE_SLOT,     /* offset of its slot in the indirect-branch table */
 };
 
-/* A field: offset from the indirect entry, kind above it. They stand behind the CCF's map. */
+/* A field: offset from the start of the code, kind above it. They stand behind the CCF's map. */
 enum { MOVE_KIND_SHIFT = 13, MOVE_OFFSET_MASK = (1 << MOVE_KIND_SHIFT) - 1, MOVE_FIELDS = 255 };
 _Static_assert(CCF_MAX_BYTES <= 1 << MOVE_KIND_SHIFT, "offsets of fields have 13 bits");
 

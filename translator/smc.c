@@ -150,27 +150,24 @@ bool smc_page_selfchecks(struct tc *tc, uint64_t gpa_)
 	return p && p->selfcheck;
 }
 
-/* Does [start, end) touch the part of the CCF that lies in page gfn? */
-static bool overlaps(const struct ccf *c, uint64_t gfn, uint64_t start, uint64_t end)
+static bool touches(uint64_t at, uint64_t len, uint64_t start, uint64_t end)
 {
-	uint64_t first = c->gpa, last = c->gpa + c->guest_len;
-
-	if (c->gpa2 != ~0ull) {
-		uint64_t head = PAGE_SIZE - (c->gpa & PAGE_MASK);
-
-		if (gfn == c->gpa >> PAGE_SHIFT) {
-			last = c->gpa + head;
-		} else {
-			first = c->gpa2;
-			last = c->gpa2 + (c->guest_len - head);
-		}
-	}
-	return start < last && first < end;
+	return start < at + len && at < end;
 }
 
-static bool drop_if_overlapping(struct tc *tc, ccf_id id, uint64_t gfn, uint64_t start, uint64_t end)
+/* Does [start, end) touch it? Both its pages may be the same one, mapped twice. */
+static bool overlaps(const struct ccf *c, uint64_t start, uint64_t end)
 {
-	if (!overlaps(ccf_of(tc, id), gfn, start, end))
+	uint64_t head = PAGE_SIZE - (c->gpa & PAGE_MASK);
+
+	if (c->gpa2 == ~0ull)
+		return touches(c->gpa, c->guest_len, start, end);
+	return touches(c->gpa, head, start, end) || touches(c->gpa2, c->guest_len - head, start, end);
+}
+
+static bool drop_if_overlapping(struct tc *tc, ccf_id id, uint64_t start, uint64_t end)
+{
+	if (!overlaps(ccf_of(tc, id), start, end))
 		return false;
 	ccf_drop(tc, id);
 	return true;
@@ -183,11 +180,11 @@ static unsigned drop_on_page(struct tc *tc, struct code_page *p, uint64_t start,
 
 	for (ccf_id id = p->first; id; id = next) {
 		next = tc->link[id].page_next;
-		dropped += drop_if_overlapping(tc, id, p->gfn, start, end);
+		dropped += drop_if_overlapping(tc, id, start, end);
 	}
 	for (ccf_id id = p->into; id; id = next) {
 		next = ccf_of(tc, id)->into_next;
-		dropped += drop_if_overlapping(tc, id, p->gfn, start, end);
+		dropped += drop_if_overlapping(tc, id, start, end);
 	}
 	return dropped;
 }

@@ -47,8 +47,9 @@ unsigned thunk_called(const struct tu *u, const struct tinsn *t)
 	uint32_t target = t->next + (uint32_t)t->z.raw.imm[0].value.s;
 	uint8_t code[THUNK_BYTES];
 
+	/* one that spans pages is never noted, and at the end of the address space would look like IBTC_NO_THUNK */
 	if (t->action != ACT_CALL || t->z.opcode != 0xe8 || tinsn_op16(t) || t->form == FORM_CALLOUT || !possible(u) ||
-	    mmu_peek(u->tc->mmu, gva(target), code, sizeof(code)) != sizeof(code))
+	    (target & PAGE_MASK) > PAGE_SIZE - THUNK_BYTES || mmu_peek(u->tc->mmu, gva(target), code, sizeof(code)) != sizeof(code))
 		return 0;
 	return thunk_in(code);
 }

@@ -296,6 +296,8 @@ static void emit_unit(struct tu *u)
 		u->map[u->done].host = (uint16_t)(u->e.len - start);
 		u->map[u->done].guest = u->insn[u->done].z.length;
 		u->map[u->done].flags = u->insn[u->done].varies ? INSN_VARIES : 0;
+		if (u->insn[u->done].form == FORM_LOOKUP && !(u->mode & MODE_LOOKUP))
+			u->map[u->done].flags |= INSN_LEARNT;
 		u->map[u->done].flags |= (uint8_t)(u->insn[u->done].thunk << INSN_THUNK_SHIFT);
 	}
 	count_end(u, u->n - u->count_from);

@@ -2,7 +2,7 @@
  * The verifier: an independent proof that emitted code keeps to its window.
  *
  * Independent means: another decoder (Capstone; the translator has Zydis), no knowledge of what the code was made
- * from, and allowlists. It disassembles linearly from the indirect entry to the end of the exit stubs; each instruction
+ * from, and allowlists. It disassembles linearly from the start of the code to the end of the exit stubs; each instruction
  * must be harmless by itself (verify_insn.c), must stand where the grammar of sequences permits its kind (verify.h), and each
  * branch must lead to the start of an instruction that is not inside a sequence. Then every execution sees the
  * instructions that were looked at, in an order that was looked at.

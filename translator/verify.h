@@ -10,7 +10,7 @@
  *   movzx r9d,r8w | jmp [r13+r9*8]                                      indirect branch
  *   mov r8d,imm | lea r9,[rip+d] | mov r10d,imm | jmp [callout stub]     callout
  *   mov r9,rcx ... jrcxz ... mov rcx,r9                                  test without flags
- *   mov rcx,r9 | jmp [miss] | mov r9,rcx ... loop | mov rcx,r9           the same at the indirect entry, back to the start
+ *   mov rcx,r9 | jmp [miss] | mov r9,rcx ... loop | mov rcx,r9           the same, back to the start of the code
  *   K_EA to K_HOST_ACCESS                                               look-up form (xl_lookup.c)
  *   mov r11d,word | callout                                             a system instruction by the lean path
  *   mov r11d,imm | lea r9,[rip+d] | mov r10d,imm | jmp [refill]         a look-up that missed

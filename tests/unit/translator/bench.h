@@ -65,7 +65,7 @@ uint32_t bench_get32(struct bench *, uint32_t at);
 void bench_run_tc(struct bench *);
 /* The same by the interpreter; false when `max` instructions were not enough. */
 bool bench_run_interp(struct bench *, unsigned max);
-/* Translate what stands at AT_CODE in the processor's present mode, unverified; host code from the indirect entry on. */
+/* Translate what stands at AT_CODE in the processor's present mode, unverified; all of its host code. */
 const uint8_t *bench_translate(struct bench *, const void *guest, unsigned len, unsigned *host_len);
 /* Vector of the handler that the guest halted in; -1: it halted by itself. */
 int bench_vector(const struct bench *);

@@ -331,6 +331,92 @@ static void test_thunk(void **state)
 	bench_close(&b);
 }
 
+/* One at the very end wraps, so it is never noted; what is noted for nothing must not be taken for it. */
+static void test_thunk_at_end(void **state)
+{
+	/* call 0xffffffff; hlt */
+	static const uint8_t caller[] = {0xe8, LE32(0xffffffffu - (REGION + 5)), 0xf4};
+	uint32_t ebx[2];
+	struct bench b;
+
+	open_bench(&b, TC_LOOKUP_OFF);
+	bench_put32(&b, DIRECTORY + 1023 * 4, IDENTITY | RWU);
+	bench_put32(&b, IDENTITY + 1023 * 4, FRAME | RWU);
+	for (unsigned interp = 0; interp < 2; interp++) {
+		/* mov ebx, [esp]; ret, of which the first byte stands at the end */
+		bench_put(&b, FRAME + PAGE_MASK, (const uint8_t[]){0x8b}, 1);
+		bench_put(&b, 0, (const uint8_t[]){0x1c, 0x24, 0xc3}, 3);
+		*b.cpu = ready;
+		bench_put(&b, FRAME + 2 * PAGE_SIZE, caller, sizeof(caller));
+		bench_put32(&b, TABLE, (FRAME + 2 * PAGE_SIZE) | RWU);
+		switch_to(&b, 0);
+		b.cpu->rip = REGION;
+		b.cpu->gpr[R_EBX] = 5;
+		if (interp)
+			assert_true(bench_run_interp(&b, 100));
+		else
+			bench_run_tc(&b);
+		ebx[interp] = (uint32_t)b.cpu->gpr[R_EBX];
+	}
+	assert_int_equal(ebx[0], ebx[1]);
+	bench_close(&b);
+}
+
+/* A unit that checks itself is moved when its source has changed: it will find that, and comparing it with a new one proves nothing. */
+static void test_move_changed(void **state)
+{
+	enum { SPOILING = 50 };
+	/* call 0x20; hlt, and there mov eax, 1; ret, or the like */
+	static const uint8_t caller[] = {0xe8, LE32(0x1b), 0xf4}, callee[] = {0xb8, LE32(1), 0xc3};
+	static const uint8_t changed[] = {0x31, 0xc0, 0x40, 0x90, 0x90};
+	struct bench b;
+
+	open_bench(&b, TC_LOOKUP_OFF);
+	bench_put(&b, FRAME, caller, sizeof(caller));
+	bench_put(&b, FRAME + 0x20, callee, sizeof(callee));
+	for (unsigned i = 0; i <= SPOILING; i++) {
+		uint32_t lin = i < SPOILING ? REGION : REGION + 0x4000;
+
+		if (i == SPOILING) {
+			map(&b, 0, REGION, false);
+			bench_put(&b, FRAME + 0x20, changed, sizeof(changed));
+		}
+		map(&b, 0, lin, true);
+		*b.cpu = ready;
+		switch_to(&b, 0);
+		b.cpu->rip = lin;
+		bench_run_tc(&b);
+		assert_int_equal((uint32_t)b.cpu->gpr[R_EAX], 1);
+		bench_put32(&b, FRAME + 0x800, i); /* data beside it */
+	}
+	assert_true(tc_statistics(b.tc)->relocations > 0);
+	for (ccf_id id = 1; id < b.tc->ccf_top; id++)
+		assert_false(ccf_of(b.tc, id)->flags & CCF_STALE); /* as one that had been moved wrongly */
+	bench_close(&b);
+}
+
+/* An instruction that spans two pages that are one frame: both its parts are watched. */
+static void test_same_frame(void **state)
+{
+	static const uint8_t insn[] = {0xb8, LE32(0x12345678), 0xf4}; /* mov eax, ...; hlt */
+	struct bench b;
+
+	open_bench(&b, TC_LOOKUP_OFF);
+	bench_put32(&b, TABLE, FRAME | RWU);
+	bench_put32(&b, TABLE + 4, FRAME | RWU);
+	bench_put(&b, FRAME + 0xffe, insn, 2);
+	bench_put(&b, FRAME, insn + 2, sizeof(insn) - 2);
+	for (unsigned i = 0; i < 3; i++) {
+		*b.cpu = ready;
+		switch_to(&b, 0);
+		b.cpu->rip = REGION + 0xffe;
+		bench_run_tc(&b);
+		assert_int_equal((uint32_t)b.cpu->gpr[R_EAX], 0x12345678 + (i << 24));
+		bench_put(&b, FRAME + 2, &(uint8_t){(uint8_t)(0x13 + i)}, 1);
+	}
+	bench_close(&b);
+}
+
 static void test_breakpoint(void **state)
 {
 	const uint32_t nowhere = 0x1234;
@@ -383,6 +469,7 @@ int main(void)
 		cmocka_unit_test(test_window), cmocka_unit_test(test_lookup),	  cmocka_unit_test(test_in_use),
 		cmocka_unit_test(test_forms),  cmocka_unit_test(test_breakpoint), cmocka_unit_test(test_compare),
 		cmocka_unit_test(test_learnt_from_faults), cmocka_unit_test(test_thunk),
+		cmocka_unit_test(test_thunk_at_end), cmocka_unit_test(test_move_changed), cmocka_unit_test(test_same_frame),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -215,6 +215,34 @@ static void test_string_form(void **state)
 	bench_close(&b);
 }
 
+/* Where a look-up form has ended, other code is put, of which an instruction is a callout anyway: it stays translated. */
+static void call_after_form(bool user, enum form_cause cause)
+{
+	enum { ROUNDS = 1000, PLACE = AT_CODE + 7 };
+	/* mov esi, ROUNDS; nop; nop; 1: cpuid; dec esi; jnz 1; hlt */
+	static const uint8_t code[] = {0xbe, LE32(ROUNDS), 0x90, 0x90, 0x0f, 0xa2, 0x4e, 0x75, 0xfb, 0xf4};
+	struct bench b;
+
+	bench_open(&b, &small);
+	b.tc->config.lookup = TC_LOOKUP_OFF;
+	bench_reset(&b, user);
+	hint_set(b.tc, PLACE, PLACE, FORM_LOOKUP, cause);
+	for (unsigned i = 0; i < 256; i++)
+		hint_served(b.tc, PLACE, true);
+	assert_int_equal(hint_form(b.tc, PLACE), FORM_WINDOW);
+	bench_put(&b, AT_CODE, code, sizeof(code));
+	bench_run_tc(&b);
+	assert_in_range(tc_statistics(b.tc)->callouts, ROUNDS, ROUNDS + 10);
+	assert_in_range(tc_statistics(b.tc)->translations, 1, 10);
+	bench_close(&b);
+}
+
+static void test_form_over(void **state)
+{
+	call_after_form(true, CAUSE_PAGE_FAULTS);
+	call_after_form(false, CAUSE_EMULATED);
+}
+
 static void test_indirect(void **state)
 {
 	struct bench b;
@@ -677,6 +705,7 @@ int main(void)
 		cmocka_unit_test(test_branch_table),
 		cmocka_unit_test(test_high_bytes),
 		cmocka_unit_test(test_string_form),
+		cmocka_unit_test(test_form_over),
 		cmocka_unit_test(test_indirect),
 		cmocka_unit_test(test_indirect_after_change),
 		cmocka_unit_test(test_store_to_own_block),
