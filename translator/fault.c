@@ -8,6 +8,7 @@
  */
 #include "translator/counts.h"
 #include "translator/direct.h"
+#include "translator/fault.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -263,7 +264,28 @@ static bool handle(struct tc *tc, const struct place *p)
 		learn_form(tc, p->id, p->eip, FORM_CALLOUT, CAUSE_ARITHMETIC);
 	if (!tc->changed || tc->x.fault_signal != SIGSEGV)
 		interpret_here(tc);
+	if (tc->mode & MODE_USER)
+		fault_note(tc, p->eip, (uint64_t)tc_rx(tc, p->host_off));
 	return false;
+}
+
+uint64_t fault_resume(struct tc *tc)
+{
+	uint32_t lin = (uint32_t)tc->cpu->rip;
+	const struct ccf *c;
+	struct place p;
+	gpa_t at;
+
+	if (tc->resume.eip != lin || tc->resume.mode != tc->mode || tc->unchained || counts_on(tc) ||
+	    !place_of(tc, tc->resume.host, &p))
+		return 0;
+	/* the unit may be gone by now, and another in its room */
+	c = ccf_of(tc, p.id);
+	if (c->state != CCF_LIVE || c->mode != tc->mode || c->flags & (CCF_CROSSING | CCF_SELFCHECK) || p.eip != lin || p.pending ||
+	    (uint64_t)tc_rx(tc, p.host_off) != tc->resume.host ||
+	    mmu_track_code(tc->mmu, true, gva(lin), &at) != OUT_OK || at.v != c->gpa + (lin - c->lin))
+		return 0;
+	return tc->resume.host;
 }
 
 bool fault_handle(struct tc *tc)

@@ -286,6 +286,12 @@ struct direct_gear {
 /* ---------------------------------- the translation cache ---------------------------------- */
 
 enum { TC_RECENT = 16 };
+
+/* The instruction that faulted last, and its host code, in the middle of a unit. */
+struct resume {
+	uint32_t eip, mode;
+	uint64_t host; /* 0: none */
+};
 enum { TC_SEGMENTS = 16, TC_HASH_BITS = 18, TC_HINT_BITS = 12, HINT_PAGES = 4096 };
 
 struct tc {
@@ -350,6 +356,7 @@ struct tc {
 	uint32_t recents;         /* ever */
 	uint32_t last_exit;     /* direct exit just taken, to be chained; 0: none */
 	bool changed;           /* CCFs were dropped: a callout may not return into the TC */
+	struct resume resume;   /* of user code */
 	ccf_id sampled;         /* the CCF that the last kick found running; 0: none */
 	ccf_id interrupted;     /* CCF whose exits a kick has pointed at their stubs; 0: none */
 	pid_t tid;
@@ -553,18 +560,6 @@ bool translate_same(struct tc *, ccf_id, char *err, size_t errlen);
 /* ---- vary.c ---- */
 /* A self-checking CCF is not what its source is any more: how is its address to be translated next time? */
 void vary_learn(struct tc *, const struct ccf *);
-
-/* ---- fault.c ---- */
-bool fault_thread_init(struct tc *, char *err, size_t errlen);
-void fault_thread_fini(struct tc *);
-/*
- * After LEAVE_FAULT: bring the guest state to an instruction boundary and deal with it. True: x->target is set, enter
- * the TC there; false: dispatch at cpu->rip.
- */
-bool fault_handle(struct tc *);
-/* A kick came before x->target was entered, which may be an instruction that has faulted: give the guest its ESP (esp.c). */
-void fault_not_resumed(struct tc *);
-void fault_sampled(struct tc *);
 
 /* ---- callout.c ---- */
 uint32_t callout_interp(struct tcx *);

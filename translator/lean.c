@@ -11,6 +11,7 @@
  *   else         the host address to continue at
  */
 #include "translator/lean.h"
+#include "translator/fault.h"
 
 /* Does the next instruction need the dispatcher's attention? (tc.c: must_step, deliver_interrupts) */
 static bool disturbed(const struct tc *tc)
@@ -139,6 +140,8 @@ uint64_t lean_refill(struct tcx *x)
 		history_note(tc->history, HISTORY_REFILL, (uint32_t)tc->cpu->rip, tc->mode, x->arg);
 		return x->target;
 	}
+	if (user)
+		fault_note(tc, (uint32_t)tc->cpu->rip, x->target);
 	return only_page_fault(x) ? lean_access_fault(tc, write, (uint32_t)x->arg, x->target) : LEAN_NO;
 }
 

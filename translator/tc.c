@@ -8,6 +8,7 @@
  */
 #include "translator/counts.h"
 #include "translator/direct.h"
+#include "translator/fault.h"
 #include "translator/lockstep.h"
 #include "translator/trace.h"
 #include "translator/symbols.h"
@@ -268,13 +269,18 @@ static bool after_leave(struct tc *tc)
 	}
 }
 
-static void run_ccf(struct tc *tc, ccf_id id)
+static void run_at(struct tc *tc, uint64_t host)
 {
-	tc->x.target = (uint64_t)tc_rx(tc, ccf_of(tc, id)->host);
+	tc->x.target = host;
 	tc->recent[tc->recents++ % TC_RECENT] = tc->x.target;
 	do
 		tc_enter(&tc->x);
 	while (after_leave(tc));
+}
+
+static void run_ccf(struct tc *tc, ccf_id id)
+{
+	run_at(tc, (uint64_t)tc_rx(tc, ccf_of(tc, id)->host));
 }
 
 static bool run_ccf_in_lockstep(struct tc *tc, ccf_id id)
@@ -307,6 +313,7 @@ static bool run_directly(struct tc *tc)
 /* One round: at most one CCF, or one interpreted instruction. */
 static void dispatch(struct tc *tc)
 {
+	uint64_t host;
 	bool expected;
 	ccf_id id;
 
@@ -328,6 +335,11 @@ static void dispatch(struct tc *tc)
 	if ((tc->mode & MODE_DIRECT) && run_directly(tc))
 		return;
 	select_window(tc);
+	if (expected && (host = fault_resume(tc))) {
+		tc->last_exit = 0;
+		run_at(tc, host);
+		return;
+	}
 	id = find_or_translate(tc);
 	if (!id) {
 		tc->last_exit = 0;

@@ -1,6 +1,7 @@
 /* Code that runs at another linear address: its translations are moved, when nobody uses the old one, and come out as new ones. */
 #include "bench.h"
 
+#include "translator/fault.h"
 #include "translator/move.h"
 
 #include <string.h>
@@ -417,6 +418,50 @@ static void test_same_frame(void **state)
 	bench_close(&b);
 }
 
+/* Back from a page fault, an instruction goes on in its unit, wherever that is by then; no unit begins there. */
+static void test_resume(void **state)
+{
+	enum { PAGE = REGION + 0x20000, STORE = 0x106 };
+	/* mov ecx, PAGE; inc eax; mov [ecx], eax; inc eax; hlt */
+	static const uint8_t store[] = {0xb9, LE32(PAGE), 0x40, 0x89, 0x01, 0x40, 0xf4};
+	struct cpu at_fault;
+	struct bench b;
+
+	open_bench(&b, TC_LOOKUP_OFF);
+	bench_put(&b, FRAME + 0x100, store, sizeof(store));
+	map(&b, 0, REGION, true);
+	for (unsigned i = 0; i < 20; i++) {
+		if (i == 10) { /* by look-up from now on: its faults are found without a signal */
+			hint_set(b.tc, FRAME + STORE, REGION + STORE, FORM_LOOKUP, CAUSE_PAGE_FAULTS);
+			smc_discard_at(b.tc, FRAME + STORE);
+		}
+		*b.cpu = ready;
+		bench_put32(&b, TABLE + ((PAGE - REGION) >> PAGE_SHIFT) * 4, 0);
+		switch_to(&b, 0);
+		b.cpu->rip = REGION + 0x100;
+		b.cpu->gpr[R_EAX] = i;
+		bench_run_tc(&b);
+		assert_int_equal(bench_vector(&b), EXC_PF);
+		assert_int_equal(b.cpu->cr2, PAGE);
+		/* as its handler would: the page is there now, back to where it was */
+		bench_put32(&b, TABLE + ((PAGE - REGION) >> PAGE_SHIFT) * 4, AT_DATA | RWU | 0x60);
+		at_fault = ready;
+		at_fault.cr2 = b.cpu->cr2;
+		at_fault.gpr[R_EAX] = i + 1;
+		at_fault.gpr[R_ECX] = PAGE;
+		at_fault.rip = REGION + STORE;
+		*b.cpu = at_fault;
+		bench_run_tc(&b);
+		assert_int_equal(bench_vector(&b), EXC_GP);
+		assert_int_equal((uint32_t)b.cpu->gpr[R_EAX], i + 2);
+		assert_int_equal(bench_get32(&b, AT_DATA), i + 1);
+		for (ccf_id id = 1; id < b.tc->ccf_top; id++)
+			assert_int_not_equal(ccf_of(b.tc, id)->lin, REGION + STORE);
+	}
+	assert_int_equal(tc_statistics(b.tc)->lean_faults, 10);
+	bench_close(&b);
+}
+
 static void test_breakpoint(void **state)
 {
 	const uint32_t nowhere = 0x1234;
@@ -469,7 +514,7 @@ int main(void)
 		cmocka_unit_test(test_window), cmocka_unit_test(test_lookup),	  cmocka_unit_test(test_in_use),
 		cmocka_unit_test(test_forms),  cmocka_unit_test(test_breakpoint), cmocka_unit_test(test_compare),
 		cmocka_unit_test(test_learnt_from_faults), cmocka_unit_test(test_thunk),
-		cmocka_unit_test(test_thunk_at_end), cmocka_unit_test(test_move_changed), cmocka_unit_test(test_same_frame),
+		cmocka_unit_test(test_thunk_at_end), cmocka_unit_test(test_move_changed), cmocka_unit_test(test_same_frame), cmocka_unit_test(test_resume),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
