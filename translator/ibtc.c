@@ -177,15 +177,6 @@ static uintptr_t entry_of(struct tc *tc, const struct ccf *c)
 	return (uintptr_t)(tc->rx + c->host - c->entry + c->island);
 }
 
-/* The CCF that the current table has for `lin`; 0: none. */
-ccf_id ibtc_get(struct tc *tc, uint32_t lin)
-{
-	struct ibtc *t = tc->ibtc_now;
-	ccf_id id = t ? cache_owner(tc, t->slot[lin & 0xffff]) : 0;
-
-	return id && ccf_of(tc, id)->lin == lin ? id : 0;
-}
-
 void ibtc_put(struct tc *tc, ccf_id id)
 {
 	struct ibtc *t = tc->ibtc_now;

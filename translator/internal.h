@@ -94,8 +94,7 @@ struct ccf_exit {
 	uint16_t patch;    /* offset of the rel32 in the host code; 0: none */
 	uint16_t stub;     /* offset of the code that leaves for the dispatcher; 0: none */
 	uint16_t alt;      /* offset of the code that goes by the branch table; 0: none */
-	uint8_t unlinked;  /* temporarily pointed at the stub by a kick */
-	uint8_t pad;
+	uint16_t pad;
 	ccf_id to;         /* chained to; 0: not */
 	uint32_t next;     /* next exit id chained to the same CCF */
 };
@@ -285,13 +284,13 @@ struct direct_gear {
 
 /* ---------------------------------- the translation cache ---------------------------------- */
 
-enum { TC_RECENT = 16 };
-
 /* The instruction that faulted last, and its host code, in the middle of a unit. */
 struct resume {
 	uint32_t eip, mode;
 	uint64_t host; /* 0: none */
 };
+
+enum { TC_RECENT = 16 };
 enum { TC_SEGMENTS = 16, TC_HASH_BITS = 18, TC_HINT_BITS = 12, HINT_PAGES = 4096 };
 
 struct tc {
@@ -465,7 +464,6 @@ void ibtc_destroy(struct tc *);
 void ibtc_select(struct tc *, unsigned space, uint32_t mode);
 /* The same when the table exists; false: it does not. */
 bool ibtc_select_known(struct tc *, unsigned space, uint32_t mode);
-ccf_id ibtc_get(struct tc *, uint32_t lin);
 void ibtc_put(struct tc *, ccf_id);
 void ibtc_forget_ccf(struct tc *, ccf_id);
 void ibtc_forget_space(struct tc *, unsigned space);

@@ -28,10 +28,7 @@ static uint64_t note_entered(struct tc *tc, uintptr_t host)
 	return host;
 }
 
-/*
- * What has just missed is not in the branch table, and where a direct exit leads is mostly new: looking there would be a cache miss for
- * nothing.
- */
+/* Not by the branch table: what has just missed is not there, and where a direct exit leads is mostly new. */
 static ccf_id find_known(struct tc *tc, uint32_t lin)
 {
 	ccf_id id;

@@ -87,14 +87,14 @@ static bool window_would_do(struct tc *tc, const struct string *s)
 /* An instruction that has this form because its window kept failing it: is that so still? User code tells when it faults (hint_faulted). */
 static bool form_holds(struct tc *tc, const struct string *s)
 {
-	uint32_t rip = (uint32_t)tc->cpu->rip;
+	uint32_t rip = (uint32_t)tc->cpu->rip, place;
 	gpa_t at = gpa(0);
 
 	if ((tc->mode & MODE_LOOKUP) || (s->user && !mmu_lean_code(tc->mmu, true, gva(rip), &at)))
 		return true;
-	rip = hint_place(tc->mode, rip, at.v);
-	hint_served(tc, rip, s->user || window_would_do(tc, s));
-	return !hint_over(tc, rip);
+	place = hint_place(tc->mode, rip, at.v);
+	hint_served(tc, place, s->user || window_would_do(tc, s));
+	return !hint_over(tc, place);
 }
 
 uint64_t lean_string(struct tc *tc, unsigned op)

@@ -195,13 +195,11 @@ static bool must_step(const struct tc *tc)
 static ccf_id find_or_translate(struct tc *tc)
 {
 	uint32_t lin = (uint32_t)tc->cpu->rip;
-	ccf_id id = tc->last_exit || tc->x.reason == LEAVE_MISS ? 0 : ibtc_get(tc, lin); /* see find_known in lean.c */
-	uint64_t begin;
 	uint16_t task = tc->cpu->seg[S_TR].sel;
+	uint64_t begin;
+	ccf_id id;
 	gpa_t at;
 
-	if (id)
-		return id;
 	if (mmu_track_code(tc->mmu, tc->mode & MODE_USER, gva(lin), &at) != OUT_OK) {
 		tc->stats.exceptions++;
 		cpu_deliver_fault(tc->cpu);

@@ -34,7 +34,7 @@ struct tu {
 	bool hinted;          /* there may be forms learnt for its instructions */
 	uint32_t end;         /* EIP after the last instruction */
 	uint16_t entry;       /* offset of the direct entry */
-	uint8_t island;    /* bytes before the indirect entry */
+	uint8_t island;       /* bytes before the indirect entry */
 	uint8_t counting;     /* bytes there that count the entry */
 	size_t count_at;      /* of the instruction count, when that is on; since instruction `count_from` */
 	unsigned count_from;
