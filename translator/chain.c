@@ -7,7 +7,7 @@
  *
  * Which targets may be chained: the mode is the same by construction. Supervisor code to
  * anything (smc_code_unmapped undoes it when the target's page is mapped elsewhere); user code only within a
- * linear page, and never to a CCF that spans two: those go by the indirect-branch table.
+ * linear page, and never to a CCF that spans two or calls a thunk: those go by the indirect-branch table.
  */
 #include "translator/internal.h"
 
@@ -31,7 +31,7 @@ static bool may_chain(const struct ccf *from, const struct ccf *to)
 	if (!(from->mode & MODE_USER))
 		return true;
 	return from->lin >> PAGE_SHIFT == to->lin >> PAGE_SHIFT &&
-	       !((from->flags | to->flags) & CCF_CROSSING);
+	       !((from->flags | to->flags) & CCF_CROSSING) && !to->needs;
 }
 
 void chain_link(struct tc *tc, uint32_t exit, ccf_id to)

@@ -88,7 +88,7 @@ static bool waits(const struct tu *u, const struct tinsn *t)
 	case ACT_POP:
 		return pops(t);
 	case ACT_CALL:
-		return near_and_wide(t) && !t->thunk && (op == 0xe8 || t->has_mem || t->z.raw.modrm.rm != H_RSP);
+		return near_and_wide(t) && (op == 0xe8 || t->has_mem || t->z.raw.modrm.rm != H_RSP);
 	case ACT_RET:
 		return near_and_wide(t);
 	default:

@@ -282,6 +282,7 @@ uint64_t fault_resume(struct tc *tc)
 	/* the unit may be gone by now, and another in its room */
 	c = ccf_of(tc, p.id);
 	if (c->state != CCF_LIVE || c->mode != tc->mode || c->flags & (CCF_CROSSING | CCF_SELFCHECK) || p.eip != lin || p.pending ||
+	    (c->needs && !ibtc_has_thunk_of(tc, c)) ||
 	    (uint64_t)tc_rx(tc, p.host_off) != tc->resume.host ||
 	    mmu_track_code(tc->mmu, true, gva(lin), &at) != OUT_OK || at.v != c->gpa + (lin - c->lin))
 		return 0;

@@ -14,12 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define TABLE_BYTES (IBTC_SIZE * sizeof(uintptr_t) + PAGE_SIZE)
-
-static uint32_t *thunks(uintptr_t *table)
-{
-	return (uint32_t *)(table + IBTC_SIZE);
-}
+#define TABLE_BYTES (IBTC_SIZE * sizeof(uintptr_t))
 
 /*
  * Tables are private mappings of one file in which every slot misses: what is never written is
@@ -51,8 +46,6 @@ bool ibtc_create(struct tc *tc, char *err, size_t errlen)
 	}
 	for (unsigned i = 0; i < IBTC_SIZE; i += IBTC_CHUNK)
 		fill_chunk(tc, tc->ibtc_miss + i);
-	for (unsigned i = 0; i < IBTC_THUNKS; i++)
-		thunks(tc->ibtc_miss)[i] = IBTC_NO_THUNK;
 	return true;
 }
 
@@ -83,17 +76,10 @@ static void clear_slots(struct tc *tc, struct ibtc *t, unsigned first, unsigned 
 }
 _Static_assert(PAGE_SIZE % WORD_SLOTS == 0, "a page's slots are whole words of chunks");
 
-static void forget_thunk(struct ibtc *t, unsigned i)
-{
-	thunks(t->slot)[i] = IBTC_NO_THUNK;
-	t->thunks &= ~(1u << i);
-}
-
 static void clear(struct tc *tc, struct ibtc *t)
 {
 	clear_slots(tc, t, 0, IBTC_SIZE);
-	while (t->thunks)
-		forget_thunk(t, (unsigned)__builtin_ctz(t->thunks));
+	t->thunks = 0;
 }
 
 static struct ibtc *victim(struct tc *tc)
@@ -177,30 +163,56 @@ static uintptr_t entry_of(struct tc *tc, const struct ccf *c)
 	return (uintptr_t)(tc->rx + c->host - c->entry + c->island);
 }
 
-void ibtc_put(struct tc *tc, ccf_id id)
+static uint64_t thunk_name(uint32_t lin, unsigned thunk)
+{
+	return lin | (uint64_t)thunk << 32;
+}
+
+/* Asked for many of one page in a row. */
+static bool has_thunk(struct ibtc *t, uint64_t name)
+{
+	if (t->thunk_found < t->thunks && t->thunk[t->thunk_found] == name)
+		return true;
+	for (unsigned i = 0; i < t->thunks; i++) {
+		if (t->thunk[i] == name) {
+			t->thunk_found = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* When there is no room the table begins anew: who calls those that were there needs them. */
+static void note_thunk(struct tc *tc, struct ibtc *t, uint64_t name)
+{
+	if (has_thunk(t, name))
+		return;
+	if (t->thunks == IBTC_THUNKS)
+		clear(tc, t);
+	t->thunk[t->thunks++] = name;
+}
+
+bool ibtc_has_thunk_of(const struct tc *tc, const struct ccf *c)
+{
+	return tc->ibtc_now && has_thunk(tc->ibtc_now, thunk_name(c->lin + c->thunk_ahead, c->needs));
+}
+
+bool ibtc_put(struct tc *tc, ccf_id id)
 {
 	struct ibtc *t = tc->ibtc_now;
 	struct ccf *c = ccf_of(tc, id);
 	unsigned i = c->lin & 0xffff, chunk = i / IBTC_CHUNK;
 
+	if (c->needs && !ibtc_has_thunk_of(tc, c))
+		return false;
 	if (!t)
-		return;
+		return true;
+	if (c->thunk)
+		note_thunk(tc, t, thunk_name(c->lin, c->thunk));
 	c->tables |= 1u << (t - tc->ibtc);
 	t->slot[i] = entry_of(tc, c);
 	t->chunks[chunk / 64] |= 1ull << (chunk % 64);
-	if (c->thunk) {
-		i = ibtc_thunk(c->thunk, c->lin);
-		thunks(t->slot)[i] = 0u - c->lin;
-		t->thunks |= 1u << i;
-	}
-}
-
-static void forget_thunk_at(struct ibtc *t, unsigned thunk, uint32_t lin)
-{
-	unsigned i = ibtc_thunk(thunk, lin);
-
-	if ((t->thunks >> i & 1) && thunks(t->slot)[i] == 0u - lin)
-		forget_thunk(t, i);
+	return true;
 }
 
 void ibtc_forget_ccf(struct tc *tc, ccf_id id)
@@ -212,8 +224,8 @@ void ibtc_forget_ccf(struct tc *tc, ccf_id id)
 
 		if (t->valid && t->slot[c->lin & 0xffff] == entry_of(tc, c))
 			t->slot[c->lin & 0xffff] = (uintptr_t)tc->x.stub_miss;
-		if (t->valid && c->thunk)
-			forget_thunk_at(t, c->thunk, c->lin);
+		if (t->valid && c->thunk && has_thunk(t, thunk_name(c->lin, c->thunk)))
+			clear(tc, t);
 	}
 }
 _Static_assert(IBTC_TABLES <= 32, "a bit for each in ccf.tables");
@@ -225,10 +237,18 @@ void ibtc_forget_space(struct tc *tc, unsigned space)
 			clear(tc, &tc->ibtc[i]);
 }
 
+static bool has_thunk_on(const struct ibtc *t, uint64_t lin_page)
+{
+	for (unsigned i = 0; i < t->thunks; i++)
+		if ((uint32_t)t->thunk[i] >> PAGE_SHIFT == lin_page)
+			return true;
+	return false;
+}
+
 /*
  * Entries of one linear page: they lie within one run of 4096 slots, shared with other pages that have the same
  * low bits; all of the run goes, except when nothing was ever put there. The page before may have a CCF that spans into this
- * one; it starts in the last 15 bytes.
+ * one; it starts in the last 15 bytes. Who calls the page's thunks may be anywhere.
  */
 void ibtc_forget_page(struct tc *tc, unsigned space, uint64_t lin_page)
 {
@@ -239,12 +259,13 @@ void ibtc_forget_page(struct tc *tc, unsigned space, uint64_t lin_page)
 
 		if (!t->valid || t->space != space)
 			continue;
+		if (has_thunk_on(t, lin_page)) {
+			clear(tc, t);
+			continue;
+		}
 		clear_slots(tc, t, first, PAGE_SIZE);
 		for (unsigned k = 1; k < 16; k++)
 			t->slot[(first - k) & 0xffff] = (uintptr_t)tc->x.stub_miss;
-		for (uint32_t set = t->thunks; set; set &= set - 1)
-			if ((0u - thunks(t->slot)[__builtin_ctz(set)]) >> PAGE_SHIFT == lin_page)
-				forget_thunk(t, (unsigned)__builtin_ctz(set));
 	}
 }
 

@@ -122,20 +122,21 @@ struct ccf {
 	uint32_t mode;
 	uint32_t host;     /* offset in the TC of the direct entry */
 	uint16_t host_len; /* of all the code */
-	uint16_t entry;    /* bytes before `host`: the indirect entry and what belongs to it */
 	uint16_t guest_len;
+	uint8_t entry;     /* bytes before `host`: the indirect entry and what belongs to it */
 	uint8_t insns;
 	uint8_t state;
 	uint8_t flags;     /* CCF_* */
 	uint8_t counting;  /* bytes at `host` that count the entry (counts.h); 0: it is not counted */
 	uint8_t fields;    /* places in the code that depend on its linear address (move.h) */
 	uint8_t island;    /* bytes before the indirect entry: where that goes when another CCF was meant */
+	uint8_t thunk : 4; /* it is a thunk for this register, plus one; 0: it is none */
+	uint8_t needs : 4; /* it has calls of such a thunk, of none but that at `lin` + `thunk_ahead`; 0: it has not */
 	ccf_id into_next, into_prev; /* of those that span into the same page, gpa2 */
 	uint32_t map;      /* offset in the TC of its struct ccf_insn array, behind the code; then come the fields and ccf_source */
 	uint32_t incoming; /* first exit id chained to this CCF; 0: none */
 	uint32_t tables;   /* branch tables it may be in, by number (ibtc.c) */
-	uint8_t thunk;     /* tu.thunk */
-	uint8_t pad[3];
+	uint32_t thunk_ahead;
 	/* a cache line up to here: what finding, moving and dropping look at */
 	struct ccf_exit exit[CCF_EXITS];
 	uint64_t hash;     /* of the source bytes */
@@ -175,14 +176,11 @@ static inline unsigned exit_index(uint32_t id) { return (id - 1) % CCF_EXITS; }
  * (MOVZX keeps flags). Entries that hold nothing point at the miss stub.
  */
 enum { IBTC_SIZE = 65536, IBTC_TABLES = 32, IBTC_CHUNK = 8, IBTC_LAST = 8 };
-/*
- * Behind the slots stand the thunks (thunk.c) that were put into it and that its space still has: by register and some bits of the address
- * that are the same when it is moved, minus the address. No thunk has minus one, which would wrap.
- */
-enum { IBTC_THUNKS = 32, IBTC_NO_THUNK = 1 };
+enum { IBTC_THUNKS = 32 };
 struct ibtc {
 	uintptr_t *slot;  /* IBTC_SIZE entries, mapped lazily */
-	uint32_t thunks;  /* which thunks are noted, a bit each */
+	uint64_t thunk[IBTC_THUNKS]; /* thunks (thunk.c) that were put into it and that its space still has: lin | ccf.thunk << 32 */
+	unsigned thunks, thunk_found; /* how many; which was asked for last */
 	uint32_t mode;
 	uint16_t space;
 	bool valid;
@@ -371,6 +369,7 @@ struct tc {
 	uint32_t *breakpoint;   /* linear addresses, ascending */
 	unsigned breakpoints;
 	bool failed;
+	bool no_thunks;         /* calls of thunks are to be translated as calls */
 	struct {
 		uint64_t insns; /* by number; 0: none */
 		uint64_t gpa;
@@ -456,15 +455,14 @@ void chain_interrupt(struct tc *, ccf_id); /* async-signal-safe: point exits at 
 void chain_restore(struct tc *, ccf_id);
 
 /* ---- ibtc.c ---- */
-/* Which of a table's thunks it would be, and the offset in the table; `thunk` as in struct tu. */
-static inline unsigned ibtc_thunk(unsigned thunk, uint32_t lin) { return (thunk - 1) * 4 + (lin >> 4 & 3); }
-static inline int32_t ibtc_thunk_at(unsigned thunk, uint32_t lin) { return IBTC_SIZE * 8 + (int32_t)ibtc_thunk(thunk, lin) * 4; }
 bool ibtc_create(struct tc *, char *err, size_t errlen);
 void ibtc_destroy(struct tc *);
 void ibtc_select(struct tc *, unsigned space, uint32_t mode);
 /* The same when the table exists; false: it does not. */
 bool ibtc_select_known(struct tc *, unsigned space, uint32_t mode);
-void ibtc_put(struct tc *, ccf_id);
+/* False: it cannot run in the present space, which is not known to have the thunk that it calls. */
+bool ibtc_put(struct tc *, ccf_id);
+bool ibtc_has_thunk_of(const struct tc *, const struct ccf *);
 void ibtc_forget_ccf(struct tc *, ccf_id);
 void ibtc_forget_space(struct tc *, unsigned space);
 void ibtc_forget_page(struct tc *, unsigned space, uint64_t lin_page);
@@ -554,6 +552,13 @@ bool breakpoint_in(const struct tc *, uint32_t lin, uint32_t len);
 ccf_id translate(struct tc *, uint32_t lin, uint32_t mode, uint64_t gpa);
 /* Is this CCF what translating its instructions at its address gives? False with a description in err. */
 bool translate_same(struct tc *, ccf_id, char *err, size_t errlen);
+
+/* ---- find.c ---- */
+/* Has the present space the thunk that a CCF needs? It is looked for. Any CCF may be gone then. */
+enum thunk { THUNK_KNOWN, THUNK_ABSENT, THUNK_GONE };
+enum thunk find_thunk(struct tc *, const struct ccf *);
+/* The CCF to run at lin (already fetched as gpa) in the present space and mode; 0 when an instruction must be interpreted instead. */
+ccf_id find_code(struct tc *, uint32_t lin, uint64_t gpa);
 
 /* ---- vary.c ---- */
 /* A self-checking CCF is not what its source is any more: how is its address to be translated next time? */

@@ -37,9 +37,7 @@ static ccf_id find_known(struct tc *tc, uint32_t lin)
 	if (!mmu_lean_code(tc->mmu, tc->mode & MODE_USER, gva(lin), &at))
 		return 0;
 	id = ccf_find_lean(tc, lin, tc->mode, at.v);
-	if (id)
-		ibtc_put(tc, id);
-	return id;
+	return id && ibtc_put(tc, id) ? id : 0;
 }
 
 /* Continue at cpu->rip in the present mode; `exit` is chained to it when it is not 0. */

@@ -175,10 +175,25 @@ static void move_all(struct move *m, ccf_id first)
 		if (!moves(m, id))
 			continue;
 		move_one(m, id);
-		if (ccf_tracked(m->tc, ccf_of(m->tc, id)))
-			ibtc_put(m->tc, id); /* nearly all that moves is executed */
 		verify_moved(m->tc, id);
 	}
+}
+
+/* Nearly all that moves is executed. False: the list may have changed, because the thunk that they call was not known; now it is. */
+static bool offer(struct move *m, uint64_t gfn, bool *looked)
+{
+	struct tc *tc = m->tc;
+
+	for (ccf_id id = smc_page(tc, gfn)->first; id; id = tc->link[id].page_next) {
+		struct ccf *c = ccf_of(tc, id);
+
+		if (place_of(m, id) >> PAGE_SHIFT != m->to || c->mode != m->mode || !ccf_tracked(tc, c) || ibtc_put(tc, id) || *looked)
+			continue;
+		*looked = true;
+		if (find_thunk(tc, c) == THUNK_KNOWN)
+			return false;
+	}
+	return true;
 }
 
 /* Units end before breakpoints, elsewhere than at the new address; and logs are to show every unit that runs. */
@@ -192,6 +207,7 @@ bool move_page(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa_)
 {
 	struct move m = {.tc = tc, .to = lin >> PAGE_SHIFT, .mode = mode, .lin = lin};
 	struct code_page *p = smc_page(tc, gpa_ >> PAGE_SHIFT);
+	bool looked = false;
 
 	if (!possible(&m) || !p || (p->moved_to == m.to + 1 && p->moved_mode == mode))
 		return false;
@@ -201,5 +217,7 @@ bool move_page(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa_)
 		return false;
 	drop_unmovable(&m, p->first);
 	move_all(&m, p->first);
+	while (!offer(&m, gpa_ >> PAGE_SHIFT, &looked))
+		;
 	return true;
 }

@@ -206,17 +206,9 @@ static ccf_id find_or_translate(struct tc *tc)
 		delivered(tc, task);
 		return 0;
 	}
-	id = ccf_find(tc, lin, tc->mode, at.v);
-	if (!id && move_page(tc, lin, tc->mode, at.v))
-		id = ccf_find(tc, lin, tc->mode, at.v);
-	if (!id)
-		id = ccf_revive(tc, lin, tc->mode, at.v);
-	if (!id)
-		id = translate(tc, lin, tc->mode, at.v);
-	if (id) {
-		ibtc_put(tc, id);
+	id = find_code(tc, lin, at.v);
+	if (id)
 		return id;
-	}
 	begin = meter_begin_often(&tc->meters, METER_INTERPRET);
 	interpret_here(tc);
 	meter_end_often(&tc->meters, METER_INTERPRET, begin);

@@ -119,13 +119,15 @@ static bool writes_memory(const struct tinsn *t)
 /*
  * Behind a conditional branch the unit goes on with what comes next: code that is laid out in one piece needs no jump, no second
  * entry, and less of the host's caches. Not behind one that goes back, which is a loop's end and mostly taken.
- * Calls of thunks (thunk.c) mostly come to nothing, too.
+ * Calls of thunks (thunk.c) come to nothing.
  */
 static bool goes_on(struct tu *u, const struct tinsn *t)
 {
 	enum { LAST_NEEDS = 2 };
 
-	return (t->thunk || (t->action == ACT_JCC && !tinsn_op16(t) && t->z.raw.imm[0].value.s > 0)) &&
+	if (t->thunk)
+		return true;
+	return t->action == ACT_JCC && !tinsn_op16(t) && t->z.raw.imm[0].value.s > 0 &&
 	       ++u->branches <= CCF_EXITS - LAST_NEEDS && !counts_on(u->tc);
 }
 
@@ -179,6 +181,10 @@ static bool plan(struct tu *u)
 			return false;
 		restrict_action(u, t);
 		t->thunk = u->known ? (uint8_t)(u->known[u->n].flags >> INSN_THUNK_SHIFT) : (uint8_t)thunk_called(u, t);
+		if (t->thunk) {
+			u->needs = t->thunk;
+			u->thunk_ahead = thunk_target(t) - u->lin;
+		}
 		/* `source` is one page: an interrupt may have come since vary_learn, and put something longer there */
 		t->varies = u->gpa2 == ~0ull && (u->vary >> u->n & 1) && vary_possible(t);
 		if (u->n && u->tc->config.lockstep && starts_unit(t))
@@ -321,7 +327,9 @@ static void fill_record(struct tu *u, struct ccf *c, uint32_t off)
 	c->host = off + u->entry;
 	c->entry = u->entry;
 	c->island = u->island;
-	c->thunk = u->thunk;
+	c->thunk = u->thunk & 0xf;
+	c->needs = u->needs & 0xf;
+	c->thunk_ahead = u->thunk_ahead;
 	c->counting = u->counting;
 	c->host_len = (uint16_t)u->e.len;
 	c->guest_len = (uint16_t)(u->end - u->lin);
@@ -419,6 +427,8 @@ static struct tu *unit_for(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t 
 	u->hinted = hint_on_page(tc, hint_place(mode, lin, gpa_) >> PAGE_SHIFT);
 	u->selfcheck = smc_page_selfchecks(tc, gpa_);
 	u->vary = 0;
+	u->needs = 0;
+	u->thunk_ahead = 0;
 	u->known = NULL;
 	memset(u->exit, 0, sizeof(u->exit));
 	return u;

@@ -28,12 +28,14 @@ struct tu {
 	bool side_effect;
 	const struct ccf_insn *known; /* its map, when it is made again to compare; else null */
 	uint8_t thunk;        /* it is a thunk (thunk.c) for this register, plus one */
+	uint8_t needs;        /* as in struct ccf */
+	uint32_t thunk_ahead;
 	bool selfcheck;
 	uint64_t vary;        /* instructions that load their immediates (vary.c) */
 	const void *source;   /* then: where the host has the unit's bytes */
 	bool hinted;          /* there may be forms learnt for its instructions */
 	uint32_t end;         /* EIP after the last instruction */
-	uint16_t entry;       /* offset of the direct entry */
+	uint8_t entry;        /* offset of the direct entry */
 	uint8_t island;       /* bytes before the indirect entry */
 	uint8_t counting;     /* bytes there that count the entry */
 	size_t count_at;      /* of the instruction count, when that is on; since instruction `count_from` */
@@ -136,11 +138,10 @@ bool esp_copy(struct tu *, const struct tinsn *);
 enum { CC_ALWAYS = 16 };
 void xl_exit(struct tu *, unsigned cc, uint32_t target);
 /* thunk.c: calls of functions that load their return address, and these functions. */
-enum { THUNK_INSNS = 2 };
+enum { THUNK_INSNS = 2, THUNK_BYTES = 4 }; /* mov r32, [esp]; ret */
 unsigned thunk_called(const struct tu *, const struct tinsn *); /* tinsn.thunk */
+uint32_t thunk_target(const struct tinsn *);                    /* of a near call */
 unsigned thunk_unit(const struct tu *);                         /* tu.thunk */
-/* Behind the store of the return address, ESP not yet moved: the thunk's effect if it is one at run time, else an exit to it. */
-void thunk_call(struct tu *, const struct tinsn *, uint32_t target);
 /* Indirect exit: R8D holds the target. */
 void xl_exit_indirect(struct tu *);
 /* The stubs that exits use until they are chained. */

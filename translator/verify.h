@@ -15,7 +15,6 @@
  *   mov r11d,word | callout                                             a system instruction by the lean path
  *   mov r11d,imm | lea r9,[rip+d] | mov r10d,imm | jmp [refill]         a look-up that missed
  *   mov r8,source | load from [r8+n]                                    the unit's own source (vary.c)
- *   mov r9,rcx | mov ecx,[r13+n] | lea | jrcxz                           is it a thunk? (thunk.c)
  *   mov r8,[counts] | mov r9,[r8+n] | lea r9,[r9+1] | mov [r8+n],r9      counting (counts.c)
  */
 #ifndef RINGFENCE_TRANSLATOR_VERIFY_H
@@ -35,7 +34,6 @@ enum kind {
 	K_ISLAND,    /* mov rcx, r9 at the very start: where K_LOOP goes */
 	K_LOOP,      /* to there while ECX is saved */
 	K_BOTH_ZERO, /* lea rcx, [r10 + r11*8] between the two */
-	K_THUNK,     /* mov ecx, [r13 + constant] between the two: behind the slots */
 	K_SAVE_RSP,
 	K_HOST_RSP,
 	K_PUSHFQ,

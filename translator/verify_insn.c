@@ -120,13 +120,6 @@ static bool is_slot(const x86_op_mem *m)
 	return m && plain_base(m, X86_REG_R13, m->disp) && m->disp >= 0 && m->disp <= (IBTC_SIZE - 1) * 8 && m->disp % 8 == 0;
 }
 
-/* One of the thunks that a branch table notes. */
-static bool is_thunk(const x86_op_mem *m)
-{
-	return m && plain_base(m, X86_REG_R13, m->disp) && m->disp >= IBTC_SIZE * 8 &&
-	       m->disp < IBTC_SIZE * 8 + IBTC_THUNKS * 4 && m->disp % 4 == 0;
-}
-
 /* Loads and stores of fields with a special meaning. */
 static enum kind kind_of_field(const cs_insn *in, struct vinsn *v)
 {
@@ -138,8 +131,6 @@ static enum kind kind_of_field(const cs_insn *in, struct vinsn *v)
 		return K_HOST_RSP;
 	if (is_reg(in, 0, X86_REG_R8) && plain_base(mem_operand(in, 1), X86_REG_R14, TCX_WINDOW))
 		return K_WINDOW;
-	if (is_reg(in, 0, X86_REG_ECX) && is_thunk(mem_operand(in, 1)))
-		return K_THUNK;
 	if (is_reg(in, 0, X86_REG_ECX) && is_tlb(mem_operand(in, 1), 4, offsetof(struct softtlb, minus_page), v))
 		return K_TAG;
 	if (is_reg(in, 0, X86_REG_R10) && is_tlb(mem_operand(in, 1), 8, offsetof(struct softtlb, delta), v))
@@ -401,7 +392,7 @@ static const char *check_memory(const cs_insn *in, unsigned n, const struct vpre
 									   "LEA shows a host address";
 	}
 	if (v->kind == K_TAG || v->kind == K_DELTA || v->kind == K_COUNT_LOAD || v->kind == K_COUNT_STORE ||
-	    v->kind == K_SOURCE_READ || v->kind == K_THUNK)
+	    v->kind == K_SOURCE_READ)
 		return p->gs || p->addr32 ? "prefixes on monitor memory" : NULL;
 	if (is_host_access(in, n))
 		return check_host_access(in, n, p, v);

@@ -125,7 +125,7 @@ static bool explain_memory(const struct view_context *v, const char *text, char 
 	} else if (displacement(text, "r15", &disp)) {
 		cpu_field(disp, why, whylen);
 	} else if (strstr(text, "[r13 +")) {
-		snprintf(why, whylen, "indirect branch table: %s", *text == 'j' ? "jump to the target's CCF" : "a thunk of this space?");
+		snprintf(why, whylen, "indirect branch table: jump to the target's CCF");
 	} else if (strstr(text, "[r12 + r10")) {
 		snprintf(why, whylen, "look-up: software TLB");
 	} else if (strstr(text, "[r10 + r8") || strstr(text, "[r8 + r10")) {

@@ -92,7 +92,7 @@ void xl_prologue(struct tu *u)
 	else
 		prologue_jrcxz(u);
 	emit_mov64(&u->e, H_RCX, H_R9);
-	u->entry = (uint16_t)u->e.len;
+	u->entry = (uint8_t)u->e.len;
 }
 
 /*
@@ -181,9 +181,11 @@ bool xl_call(struct tu *u, const struct tinsn *t)
 	emit_store32_imm(&u->e, top, t->next);
 	move_mark(u, MOVE_ADD);
 	if (t->thunk) {
-		thunk_call(u, t, branch_target(t));
-		if (u->done + 1 == u->n)
+		emit_address(u, t->thunk - 1u, t->next);
+		if (u->done + 1 == u->n) {
+			esp_settle(u);
 			xl_exit(u, CC_ALWAYS, t->next);
+		}
 		return true;
 	}
 	if (t->has_mem && t->form == FORM_LOOKUP)

@@ -231,6 +231,7 @@ const uint8_t *bench_translate(struct bench *b, const void *guest, unsigned len,
 	tc->config.verify = false;
 	tc->config.count = false;
 	tc->mode = mode_of(b->cpu) | b->extra_mode;
+	ibtc_select(tc, mmu_space(b->mmu, tc->mode & MODE_USER), tc->mode);
 	id = translate(tc, AT_CODE, tc->mode, AT_CODE);
 	if (!id)
 		return NULL;

@@ -290,79 +290,6 @@ static void test_learnt_from_faults(void **state)
 
 #define LE32(v) (v) & 0xff, (v) >> 8 & 0xff, (v) >> 16 & 0xff, (v) >> 24 & 0xff
 
-/* What a call finds on the page behind its own: EBX and EDI then. */
-static void call_next_page(struct bench *b, uint32_t lin, uint32_t frame, uint32_t ebx, uint32_t edi)
-{
-	bench_put32(b, TABLE + ((lin - REGION) >> PAGE_SHIFT) * 4, FRAME | RWU);
-	bench_put32(b, TABLE + ((lin - REGION) >> PAGE_SHIFT) * 4 + 4, frame | RWU);
-	*b->cpu = ready;
-	switch_to(b, 0);
-	b->cpu->rip = lin + 0x200;
-	bench_run_tc(b);
-	assert_int_equal(bench_vector(b), EXC_GP);
-	assert_int_equal((uint32_t)b->cpu->gpr[R_EBX], ebx);
-	assert_int_equal((uint32_t)b->cpu->gpr[R_EDI], edi);
-}
-
-/* A thunk that the branch table has noted is no more when its page is another's; and is one again elsewhere, and for another register. */
-static void test_thunk(void **state)
-{
-	enum { FOR_EBX = FRAME + 0x4000, NONE = FOR_EBX + PAGE_SIZE, FOR_EDI = NONE + PAGE_SIZE, RETURN = 0x20f };
-	/* mov ebx, 0; mov edi, 0; call the next page's 0x100; hlt */
-	static const uint8_t caller[] = {0xbb, LE32(0), 0xbf, LE32(0), 0xe8, LE32(0x1100 - RETURN), 0xf4};
-	static const uint8_t for_ebx[] = {0x8b, 0x1c, 0x24, 0xc3}, none[] = {0xbb, LE32(7), 0xc3}, for_edi[] = {0x8b, 0x3c, 0x24, 0xc3};
-	struct bench b;
-
-	open_bench(&b, TC_LOOKUP_OFF);
-	bench_put(&b, FRAME + 0x200, caller, sizeof(caller));
-	bench_put(&b, FOR_EBX + 0x100, for_ebx, sizeof(for_ebx));
-	bench_put(&b, NONE + 0x100, none, sizeof(none));
-	bench_put(&b, FOR_EDI + 0x100, for_edi, sizeof(for_edi));
-	for (uint32_t lin = REGION; lin < REGION + 0x14000; lin += 0x5000) {
-		for (unsigned i = 0; i < 3; i++)
-			call_next_page(&b, lin, FOR_EBX, lin + RETURN, 0);
-		call_next_page(&b, lin, NONE, 7, 0);
-		call_next_page(&b, lin, FOR_EBX, lin + RETURN, 0);
-		call_next_page(&b, lin, FOR_EDI, 0, lin + RETURN);
-		call_next_page(&b, lin, NONE, 7, 0);
-		map(&b, 0, lin, false);
-	}
-	assert_true(tc_statistics(b.tc)->relocations > 0);
-	compare_all(b.tc);
-	bench_close(&b);
-}
-
-/* One at the very end wraps, so it is never noted; what is noted for nothing must not be taken for it. */
-static void test_thunk_at_end(void **state)
-{
-	/* call 0xffffffff; hlt */
-	static const uint8_t caller[] = {0xe8, LE32(0xffffffffu - (REGION + 5)), 0xf4};
-	uint32_t ebx[2];
-	struct bench b;
-
-	open_bench(&b, TC_LOOKUP_OFF);
-	bench_put32(&b, DIRECTORY + 1023 * 4, IDENTITY | RWU);
-	bench_put32(&b, IDENTITY + 1023 * 4, FRAME | RWU);
-	for (unsigned interp = 0; interp < 2; interp++) {
-		/* mov ebx, [esp]; ret, of which the first byte stands at the end */
-		bench_put(&b, FRAME + PAGE_MASK, (const uint8_t[]){0x8b}, 1);
-		bench_put(&b, 0, (const uint8_t[]){0x1c, 0x24, 0xc3}, 3);
-		*b.cpu = ready;
-		bench_put(&b, FRAME + 2 * PAGE_SIZE, caller, sizeof(caller));
-		bench_put32(&b, TABLE, (FRAME + 2 * PAGE_SIZE) | RWU);
-		switch_to(&b, 0);
-		b.cpu->rip = REGION;
-		b.cpu->gpr[R_EBX] = 5;
-		if (interp)
-			assert_true(bench_run_interp(&b, 100));
-		else
-			bench_run_tc(&b);
-		ebx[interp] = (uint32_t)b.cpu->gpr[R_EBX];
-	}
-	assert_int_equal(ebx[0], ebx[1]);
-	bench_close(&b);
-}
-
 /* A unit that checks itself is moved when its source has changed: it will find that, and comparing it with a new one proves nothing. */
 static void test_move_changed(void **state)
 {
@@ -513,8 +440,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_window), cmocka_unit_test(test_lookup),	  cmocka_unit_test(test_in_use),
 		cmocka_unit_test(test_forms),  cmocka_unit_test(test_breakpoint), cmocka_unit_test(test_compare),
-		cmocka_unit_test(test_learnt_from_faults), cmocka_unit_test(test_thunk),
-		cmocka_unit_test(test_thunk_at_end), cmocka_unit_test(test_move_changed), cmocka_unit_test(test_same_frame), cmocka_unit_test(test_resume),
+		cmocka_unit_test(test_learnt_from_faults), cmocka_unit_test(test_move_changed), cmocka_unit_test(test_same_frame), cmocka_unit_test(test_resume),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

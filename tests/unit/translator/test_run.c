@@ -57,43 +57,6 @@ static void test_side_exits(void **state)
 	bench_close(&b);
 }
 
-/* Position-independent code asks where it is. The function that tells changes while it is in use. */
-static void test_thunk(void **state)
-{
-	enum { ROUNDS = 1000, RETURN = AT_CODE + 12, THUNK = AT_CODE + 36 };
-	static const uint8_t registers[] = {R_EAX, R_EBX, R_ECX, R_EDX, R_EBP, R_ESI, R_EDI};
-	struct bench b;
-
-	bench_open(&b, &small);
-	b.tc->config.count = true;
-	/* xor eax, eax; mov ecx, ROUNDS; 1: call thunk; add eax, ebx; cmp ecx, 400; jnz 2; mov dword [thunk], inc ebx; ret; 2: dec ecx; jnz 1 */
-	RUN(&b, 0x31, 0xc0, 0xb9, LE32(ROUNDS), 0xe8, LE32(THUNK - RETURN), 0x01, 0xd8, 0x81, 0xf9, LE32(400), 0x75, 10, 0xc7, 0x05,
-	    LE32(THUNK), 0x43, 0xc3, 0x90, 0x90, 0x49, 0x75, 0xe4, 0xf4, 0x8b, 0x1c, 0x24, 0xc3);
-	assert_int_equal(reg(&b, R_EAX), ROUNDS * RETURN + 399 * 400 / 2);
-	assert_int_equal(reg(&b, R_EBX), RETURN + 399);
-	assert_int_equal(reg(&b, R_ESP), AT_STACK - 0x100);
-	assert_int_equal(bench_get32(&b, AT_STACK - 0x104), RETURN);
-	/* the store to code leaves its unit; the two instructions behind it are counted again with the next */
-	assert_int_equal(tc_statistics(b.tc)->executed, 2 + ROUNDS * 8 + 1 + 1 + 2);
-	assert_true(tc_statistics(b.tc)->dispatches < 50);
-	for (unsigned i = 0; i < ARRAY_LEN(registers); i++) {
-		uint8_t code[] = {0xe8, 0, 0, 0, 0, 0x90, 0xe8, LE32(1), 0xf4, 0x8b, 0x04, 0x24, 0xc3};
-
-		/* twice: the first call makes the thunk known; then as ESP was */
-		memcpy(code, (const uint8_t[]){0xe8, LE32(7)}, 5);
-		code[13] |= (uint8_t)(registers[i] << 3);
-		bench_reset(&b, false);
-		bench_put(&b, AT_CODE, code, sizeof(code));
-		bench_run_tc(&b);
-		bench_reset(&b, false);
-		bench_run_tc(&b);
-		assert_int_equal(bench_vector(&b), -1);
-		assert_int_equal(reg(&b, registers[i]), AT_CODE + 11);
-		assert_int_equal(reg(&b, R_ESP), AT_STACK - 0x100);
-	}
-	bench_close(&b);
-}
-
 /* One of two functions that share a slot of the branch table, and a thunk, are called through a register: with ECX and CF as they are. */
 static void call_by_table(bool loop_cheap, bool user)
 {
@@ -701,7 +664,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_chaining),
 		cmocka_unit_test(test_side_exits),
-		cmocka_unit_test(test_thunk),
 		cmocka_unit_test(test_branch_table),
 		cmocka_unit_test(test_high_bytes),
 		cmocka_unit_test(test_string_form),

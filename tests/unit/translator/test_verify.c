@@ -158,7 +158,6 @@ static void test_accepts_counting(void **state)
 
 #define END 0x41, 0xb9, 1, 0, 0, 0, 0x41, 0xff, 0x66, TCX_STUB_EXIT /* mov r9d, 1; jmp [r14 + exit] */
 #define ISLAND 0x4c, 0x89, 0xc9, 0x41, 0xff, 0x66, TCX_STUB_MISS /* mov rcx, r9; jmp [r14 + miss] */
-#define THUNK(op, ...) 0x41, op, 0x8d, __VA_ARGS__ /* mov ecx, [r13 + disp32] */
 #define CODE(...) {__VA_ARGS__, END}, sizeof((uint8_t[]){__VA_ARGS__, END})
 
 /* The byte at [ecx] in the table of pages to read, with the displacement of the second array. */
@@ -263,13 +262,6 @@ static const struct {
 	{"refill without EIP", CODE(0x4c, 0x8d, 0x0d, 0xf9, 0xff, 0xff, 0xff, 0x41, 0xba, 4, 0, 0, 0, 0x41, 0xff, 0x66, 0x78), "without its EIP"},
 	{"callout without EIP", CODE(0x4c, 0x8d, 0x0d, 0xf9, 0xff, 0xff, 0xff, 0x41, 0xba, 4, 0, 0, 0, 0x41, 0xff, 0x66, 0x40), "sequence"},
 	{"slot of the branch table read", CODE(0x4d, 0x8b, 0x45, 8), "no GS prefix"},
-	{"thunk without ECX saved", CODE(THUNK(0x8b, 0, 0, 8, 0)), "outside of its sequence"},
-	{"thunk before the first", CODE(0x49, 0x89, 0xc9, THUNK(0x8b, 0xfc, 0xff, 7, 0), 0x4c, 0x89, 0xc9), "no GS prefix"},
-	{"thunk behind the last", CODE(0x49, 0x89, 0xc9, THUNK(0x8b, 0x80, 0, 8, 0), 0x4c, 0x89, 0xc9), "no GS prefix"},
-	{"thunk between two", CODE(0x49, 0x89, 0xc9, THUNK(0x8b, 2, 0, 8, 0), 0x4c, 0x89, 0xc9), "no GS prefix"},
-	{"thunk written", CODE(0x49, 0x89, 0xc9, THUNK(0x89, 0, 0, 8, 0), 0x4c, 0x89, 0xc9), "no GS prefix"},
-	{"thunk, eight bytes", CODE(0x49, 0x89, 0xc9, 0x49, 0x8b, 0x8d, 0, 0, 8, 0, 0x4c, 0x89, 0xc9), "64-bit operation"},
-	{"thunk into another register", CODE(0x49, 0x89, 0xc9, 0x41, 0x8b, 0x85, 0, 0, 8, 0, 0x4c, 0x89, 0xc9), "no GS prefix"},
 	{"MOV from DS", CODE(0x8c, 0xd8), "does not use"},
 	{"MOV to DS", CODE(0x8e, 0xd8), "does not use"},
 	{"MOV from CR0", CODE(0x0f, 0x20, 0xc0), ""},
@@ -320,14 +312,12 @@ static void test_refuses(void **state)
 {
 	static const uint8_t end[] = {END};
 	static const uint8_t loop[] = {ISLAND, 0x49, 0x89, 0xc9, 0xe2, 0xf4, 0x4c, 0x89, 0xc9, END};
-	static const uint8_t thunk[] = {0x49, 0x89, 0xc9, THUNK(0x8b, 0x7c, 0, 8, 0), 0xe3, 0x05, 0x4c, 0x89, 0xc9, 0xeb, 0x03, 0x4c, 0x89, 0xc9, END};
 	static const uint8_t look_up[] = {LOOK_UP_BYTE(0xf4, 0xff, 0x07), 0x43, 0x8a, 0x04, 0x02, END};
 	unsigned wrong = 0;
 	char err[512];
 
 	assert_true(verify_code(end, sizeof(end), MODE_CLI_OK | MODE_TSC_OK, err, sizeof(err)));
 	assert_true(verify_code(loop, sizeof(loop), 0, err, sizeof(err)));
-	assert_true(verify_code(thunk, sizeof(thunk), 0, err, sizeof(err)));
 	assert_true(verify_code(look_up, sizeof(look_up), 0, err, sizeof(err)));
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		bool ok = verify_code(bad[i].code, bad[i].len, MODE_CLI_OK | MODE_TSC_OK, err, sizeof(err));
