@@ -78,8 +78,8 @@ static uint32_t dword(struct acpi *s, unsigned offset)
 		return s->status | (uint32_t)s->enable << 16;
 	case 4:
 		return s->control | CNT_SCI_EN;
-	default:
-		return (uint32_t)pm_ticks(s);
+	default: /* behind them */
+		return ~0u;
 	}
 }
 
@@ -92,6 +92,18 @@ static uint32_t pm_read(void *opaque, uint16_t port, unsigned size)
 		value |= (uint64_t)dword(opaque, (offset & ~3u) + 4) << (32 - shift);
 	return (uint32_t)value;
 }
+
+/* Behind its four bytes there is nothing: all ones. */
+static uint32_t timer_read(void *opaque, uint16_t port, unsigned size)
+{
+	return (uint32_t)((pm_ticks(opaque) | ~(uint64_t)UINT32_MAX) >> (port - ACPI_PM_TIMER) * 8);
+}
+
+static void timer_write(void *opaque, uint16_t port, unsigned size, uint32_t value)
+{
+}
+
+static const struct io_ops timer_ops = {timer_read, timer_write, 4};
 
 static void write_control(struct acpi *s, uint16_t value)
 {
@@ -150,6 +162,7 @@ struct acpi *acpi_new(struct machine *m, struct line sci)
 	s->m = m;
 	s->sci = sci;
 	s->timer = machine_timer_new(m, timer_turned, s);
-	machine_add_io(m, ACPI_PM1_EVENT, ACPI_PM_LENGTH, &pm_ops, s);
+	machine_add_io(m, ACPI_PM1_EVENT, ACPI_PM1_LENGTH, &pm_ops, s);
+	machine_add_io(m, ACPI_PM_TIMER, 4, &timer_ops, s);
 	return s->timer ? s : NULL;
 }

@@ -6,14 +6,16 @@
 #include "devices/machine.h"
 
 /*
- * Where QEMU's PC has them, and with the same sleep type: small guests power off with OUT 604h,
- * 2000h without reading any table.
+ * PM1 where QEMU's PC has it, and with the same sleep type: small guests power off with OUT 604h,
+ * 2000h without reading any table. The timer covers A79h, where ISA Plug and Play cards are written to ("Plug and Play ISA
+ * Specification", auto-configuration ports): this machine has no slots for them, and a system that respects what is in use does not
+ * look. Linux waits 0.35 s for cards otherwise. Who writes there all the same writes to a timer, which does nothing.
  */
 enum {
 	ACPI_PM1_EVENT = 0x600, /* status, enable */
 	ACPI_PM1_CONTROL = 0x604,
-	ACPI_PM_TIMER = 0x608,
-	ACPI_PM_LENGTH = 12,
+	ACPI_PM1_LENGTH = 8,
+	ACPI_PM_TIMER = 0xa78,
 	ACPI_S5_TYPE = 0,
 };
 

@@ -129,7 +129,7 @@ static const char *port_name(uint16_t base)
 		     {0x61, "pcspk"}, {0x64, "i8042-cmd"}, {0x70, "rtc"},	{0x92, "port92"},
 		     {0xe9, "debugcon"}, {0xf0, "ioportF0"}, {0x3f8, "serial"}, {0x2f8, "serial"},
 		     {0x3e8, "serial"}, {0x2e8, "serial"}, {0x4d0, "elcr"}, {0x4d1, "elcr"},
-		     {0x501, "isa-debug-exit"}, {0x600, "acpi"}, {0xcf8, "pci-conf-idx"},
+		     {0x501, "isa-debug-exit"}, {0x600, "acpi"}, {0xa78, "acpi-tmr"}, {0xcf8, "pci-conf-idx"},
 		     {0xcf9, "reset-control"}, {0xcfa, "pci-conf-idx"}, {0xcfc, "pci-conf-data"}};
 
 	for (unsigned i = 0; i < ARRAY_LEN(names); i++)
