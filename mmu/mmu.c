@@ -385,10 +385,13 @@ bool mmu_runs_code(const struct mmu *m, unsigned space)
 	return m->win[space].tracked;
 }
 
-bool mmu_code_in_use(const struct mmu *m, uint32_t page)
+bool mmu_code_in_use(const struct mmu *m, uint32_t page, uint64_t gfn)
 {
-	for (unsigned i = 1; i < m->spaces; i++)
-		if (m->win[i].tracked && (m->win[i].shadow[page] & SH_CODE))
+	for (unsigned i = 1; i < m->spaces; i++) {
+		const struct window *w = &m->win[i];
+
+		if (w->tracked && (w->shadow[page] & SH_CODE) && w->shadow[page] >> SH_GFN_SHIFT == gfn)
 			return true;
+	}
 	return false;
 }

@@ -180,8 +180,8 @@ bool mmu_lean_invlpg(struct mmu *, gva_t);
  * reported to the listener from now on. OUT_FAULT: cpu->fault is the #PF.
  */
 MUST_USE enum outcome mmu_track_code(struct mmu *, bool user, gva_t, gpa_t *);
-/* Is the linear page (number) tracked in any user space? */
-bool mmu_code_in_use(const struct mmu *, uint32_t page);
+/* Is the linear page (number) tracked in any user space that has this frame there? */
+bool mmu_code_in_use(const struct mmu *, uint32_t page, uint64_t gfn);
 /* Is any page of this space tracked? */
 bool mmu_runs_code(const struct mmu *, unsigned space);
 

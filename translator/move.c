@@ -14,7 +14,9 @@ struct move {
 	struct tc *tc;
 	uint32_t from, to; /* linear pages */
 	uint32_t lin, mode; /* what is wanted */
+	uint64_t gfn;
 	bool shared;        /* there are CCFs at the new address already */
+	bool exact;         /* the very CCF that is wanted is there */
 };
 
 /* Where it is, if it is of the mode that is wanted: known without looking at the record. */
@@ -32,7 +34,7 @@ static bool moves(const struct move *m, ccf_id id)
 /* May what is there be taken away? */
 static bool idle(const struct move *m, ccf_id id)
 {
-	return ccf_of(m->tc, id)->mode == m->mode && !mmu_code_in_use(m->tc->mmu, place_of(m, id) >> PAGE_SHIFT);
+	return ccf_of(m->tc, id)->mode == m->mode && !mmu_code_in_use(m->tc->mmu, place_of(m, id) >> PAGE_SHIFT, m->gfn);
 }
 
 /* The code is what has not been looked at for long: have it come while the others are looked at. */
@@ -52,7 +54,7 @@ static void prefetch_code(struct tc *tc, const struct ccf *c)
 static bool find_source(struct move *m, ccf_id first)
 {
 	uint32_t known = m->to;
-	bool found = false, best = false, gone = false;
+	bool found = false, gone = false;
 	unsigned n = 0;
 
 	for (ccf_id id = first; id && n < PATIENCE; id = m->tc->link[id].page_next, n++) {
@@ -62,7 +64,7 @@ static bool find_source(struct move *m, ccf_id first)
 		if (found && page == m->from)
 			__builtin_prefetch(ccf_of(m->tc, id)); /* it moves: the first line is all that is needed */
 		m->shared |= page == m->to;
-		if (best || (found && !wanted) || page == m->to)
+		if (m->exact || (found && !wanted) || page == m->to)
 			continue;
 		if (page != known) {
 			known = page;
@@ -72,7 +74,7 @@ static bool find_source(struct move *m, ccf_id first)
 			continue;
 		m->from = page;
 		found = true;
-		best = wanted;
+		m->exact = wanted;
 	}
 	m->shared |= n == PATIENCE;
 	return found;
@@ -180,11 +182,11 @@ static void move_all(struct move *m, ccf_id first)
 }
 
 /* Nearly all that moves is executed. False: the list may have changed, because the thunk that they call was not known; now it is. */
-static bool offer(struct move *m, uint64_t gfn, bool *looked)
+static bool offer(struct move *m, bool *looked)
 {
 	struct tc *tc = m->tc;
 
-	for (ccf_id id = smc_page(tc, gfn)->first; id; id = tc->link[id].page_next) {
+	for (ccf_id id = smc_page(tc, m->gfn)->first; id; id = tc->link[id].page_next) {
 		struct ccf *c = ccf_of(tc, id);
 
 		if (place_of(m, id) >> PAGE_SHIFT != m->to || c->mode != m->mode || !ccf_tracked(tc, c) || ibtc_put(tc, id) || *looked)
@@ -205,19 +207,20 @@ static bool possible(const struct move *m)
 
 bool move_page(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa_)
 {
-	struct move m = {.tc = tc, .to = lin >> PAGE_SHIFT, .mode = mode, .lin = lin};
-	struct code_page *p = smc_page(tc, gpa_ >> PAGE_SHIFT);
-	bool looked = false;
+	struct move m = {.tc = tc, .to = lin >> PAGE_SHIFT, .mode = mode, .lin = lin, .gfn = gpa_ >> PAGE_SHIFT};
+	struct code_page *p = smc_page(tc, m.gfn);
+	bool looked = false, again;
 
-	if (!possible(&m) || !p || (p->moved_to == m.to + 1 && p->moved_mode == mode))
+	if (!possible(&m) || !p)
 		return false;
+	again = p->moved_to == m.to + 1 && p->moved_mode == mode;
 	p->moved_to = m.to + 1;
 	p->moved_mode = mode;
-	if (!find_source(&m, p->first))
+	if (!find_source(&m, p->first) || (again && !m.exact))
 		return false;
 	drop_unmovable(&m, p->first);
 	move_all(&m, p->first);
-	while (!offer(&m, gpa_ >> PAGE_SHIFT, &looked))
+	while (!offer(&m, &looked))
 		;
 	return true;
 }

@@ -7,7 +7,7 @@
  *
  * Invariant: a moved CCF is what translate() would make there, byte for byte. With the verifier on, it is compared.
  *
- * A CCF may be moved away when no address space has its linear page tracked (mmu_track_code): then no branch table leads to it, and
+ * A CCF may be moved away when no address space has its linear page tracked (mmu_track_code) with its frame there: then no branch table leads to it, and
  * only CCFs of the same page, which move with it, are chained to it. That the old address may be wanted again is no harm, only
  * another move.
  */

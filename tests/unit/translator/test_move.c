@@ -290,6 +290,65 @@ static void test_learnt_from_faults(void **state)
 
 #define LE32(v) (v) & 0xff, (v) >> 8 & 0xff, (v) >> 16 & 0xff, (v) >> 24 & 0xff
 
+/* Each time it begins a page further on: where one of its pages was, the other is now. */
+static void test_overlap(void **state)
+{
+	struct bench b;
+	uint64_t translations = 0;
+
+	open_bench(&b, TC_LOOKUP_OFF);
+	for (unsigned round = 0; round < 10; round++) {
+		uint32_t lin = REGION + round * PAGE_SIZE;
+
+		map(&b, 0, lin, true);
+		run_at(&b, 0, lin);
+		compare_all(b.tc);
+		if (!round)
+			translations = tc_statistics(b.tc)->translations;
+		assert_int_equal(tc_statistics(b.tc)->translations, translations);
+		end_at(&b, 0, lin);
+	}
+	bench_close(&b);
+}
+
+static void run_part(struct bench *b, unsigned space, uint32_t lin, uint32_t result)
+{
+	*b->cpu = ready;
+	switch_to(b, space);
+	b->cpu->rip = lin;
+	bench_run_tc(b);
+	assert_int_equal(bench_vector(b), EXC_GP);
+	assert_int_equal((uint32_t)b->cpu->gpr[R_EAX], result);
+}
+
+/* Two programs that ran at the same time left different parts of a page at two addresses: a third one gets both. */
+static void test_two_sources(void **state)
+{
+	enum { ONE = REGION + 0x3000, OTHER = REGION + 0x5000, BOTH = REGION + 0x9000 };
+	uint64_t translations;
+	struct bench b;
+
+	open_bench(&b, TC_LOOKUP_OFF);
+	for (uint8_t i = 1; i < 3; i++) /* mov eax, i; hlt */
+		bench_put(&b, FRAME + i * 0x100, (const uint8_t[]){0xb8, LE32(i), 0xf4}, 6);
+	map(&b, 0, ONE, true);
+	map(&b, 1, OTHER, true);
+	run_part(&b, 0, ONE + 0x100, 1);
+	run_part(&b, 1, OTHER + 0x200, 2);
+	run_part(&b, 0, ONE + 0x100, 1);
+	end_at(&b, 0, ONE);
+	end_at(&b, 1, OTHER);
+	translations = tc_statistics(b.tc)->translations;
+	map(&b, 0, BOTH, true);
+	for (unsigned i = 0; i < 2; i++) {
+		run_part(&b, 0, BOTH + 0x100, 1);
+		run_part(&b, 0, BOTH + 0x200, 2);
+	}
+	assert_int_equal(tc_statistics(b.tc)->translations, translations);
+	compare_all(b.tc);
+	bench_close(&b);
+}
+
 /* A unit that checks itself is moved when its source has changed: it will find that, and comparing it with a new one proves nothing. */
 static void test_move_changed(void **state)
 {
@@ -440,7 +499,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_window), cmocka_unit_test(test_lookup),	  cmocka_unit_test(test_in_use),
 		cmocka_unit_test(test_forms),  cmocka_unit_test(test_breakpoint), cmocka_unit_test(test_compare),
-		cmocka_unit_test(test_learnt_from_faults), cmocka_unit_test(test_move_changed), cmocka_unit_test(test_same_frame), cmocka_unit_test(test_resume),
+		cmocka_unit_test(test_learnt_from_faults), cmocka_unit_test(test_overlap), cmocka_unit_test(test_two_sources), cmocka_unit_test(test_move_changed), cmocka_unit_test(test_same_frame), cmocka_unit_test(test_resume),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
