@@ -176,7 +176,7 @@ static inline unsigned exit_index(uint32_t id) { return (id - 1) % CCF_EXITS; }
  * (MOVZX keeps flags). Entries that hold nothing point at the miss stub.
  */
 enum { IBTC_SIZE = 65536, IBTC_TABLES = 32, IBTC_CHUNK = 8, IBTC_LAST = 8 };
-enum { IBTC_THUNKS = 32 };
+enum { IBTC_THUNKS = 256 };
 struct ibtc {
 	uintptr_t *slot;  /* IBTC_SIZE entries, mapped lazily */
 	uint64_t thunk[IBTC_THUNKS]; /* thunks (thunk.c) that were put into it and that its space still has: lin | ccf.thunk << 32 */
@@ -554,9 +554,6 @@ ccf_id translate(struct tc *, uint32_t lin, uint32_t mode, uint64_t gpa);
 bool translate_same(struct tc *, ccf_id, char *err, size_t errlen);
 
 /* ---- find.c ---- */
-/* Has the present space the thunk that a CCF needs? It is looked for. Any CCF may be gone then. */
-enum thunk { THUNK_KNOWN, THUNK_ABSENT, THUNK_GONE };
-enum thunk find_thunk(struct tc *, const struct ccf *);
 /* The CCF to run at lin (already fetched as gpa) in the present space and mode; 0 when an instruction must be interpreted instead. */
 ccf_id find_code(struct tc *, uint32_t lin, uint64_t gpa);
 

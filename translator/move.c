@@ -181,21 +181,19 @@ static void move_all(struct move *m, ccf_id first)
 	}
 }
 
-/* Nearly all that moves is executed. False: the list may have changed, because the thunk that they call was not known; now it is. */
-static bool offer(struct move *m, bool *looked)
+void move_offer(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa_)
 {
-	struct tc *tc = m->tc;
+	const struct move m = {.mode = mode, .tc = tc};
+	const struct code_page *p = smc_page(tc, gpa_ >> PAGE_SHIFT);
+	uint32_t page = lin >> PAGE_SHIFT;
+	gpa_t now;
 
-	for (ccf_id id = smc_page(tc, m->gfn)->first; id; id = tc->link[id].page_next) {
-		struct ccf *c = ccf_of(tc, id);
-
-		if (place_of(m, id) >> PAGE_SHIFT != m->to || c->mode != m->mode || !ccf_tracked(tc, c) || ibtc_put(tc, id) || *looked)
-			continue;
-		*looked = true;
-		if (find_thunk(tc, c) == THUNK_KNOWN)
-			return false;
-	}
-	return true;
+	if (!p || p->moved_to != page + 1 || p->moved_mode != mode ||
+	    !mmu_lean_code(tc->mmu, mode & MODE_USER, gva(lin), &now) || now.v != gpa_)
+		return;
+	for (ccf_id id = p->first; id; id = tc->link[id].page_next)
+		if (place_of(&m, id) >> PAGE_SHIFT == page && ccf_of(tc, id)->mode == mode && ccf_tracked(tc, ccf_of(tc, id)))
+			ibtc_put(tc, id);
 }
 
 /* Units end before breakpoints, elsewhere than at the new address; and logs are to show every unit that runs. */
@@ -209,7 +207,7 @@ bool move_page(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa_)
 {
 	struct move m = {.tc = tc, .to = lin >> PAGE_SHIFT, .mode = mode, .lin = lin, .gfn = gpa_ >> PAGE_SHIFT};
 	struct code_page *p = smc_page(tc, m.gfn);
-	bool looked = false, again;
+	bool again;
 
 	if (!possible(&m) || !p)
 		return false;
@@ -220,7 +218,6 @@ bool move_page(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa_)
 		return false;
 	drop_unmovable(&m, p->first);
 	move_all(&m, p->first);
-	while (!offer(&m, &looked))
-		;
+	move_offer(tc, lin, mode, gpa_);
 	return true;
 }

@@ -32,5 +32,7 @@ _Static_assert(CCF_MAX_BYTES <= 1 << MOVE_KIND_SHIFT, "offsets of fields have 13
  * False: there was nothing to bring. The CCF for `lin` need not be among what came.
  */
 bool move_page(struct tc *, uint32_t lin, uint32_t mode, uint64_t gpa);
+/* If the page of `lin` has been moved there: put all that may run of it into the branch table. Nearly all that moves is executed. */
+void move_offer(struct tc *, uint32_t lin, uint32_t mode, uint64_t gpa);
 
 #endif

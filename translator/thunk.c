@@ -15,7 +15,10 @@
  * and goes on behind the call. It is not known for good: the thunk may be changed or unmapped, and CCFs of user code serve several address
  * spaces. So a unit with such calls names their thunk (ccf.needs), and enters only the branch tables of spaces that are known to have it
  * (ibtc.c), which are emptied when that ends; no exit is chained to it (chain.c), so there is no other way in than by
- * those tables and the dispatcher, which looks, too (tc.c). Thunks that check themselves serve nobody.
+ * those tables and the dispatcher, which looks, too (find.c). Thunks that check themselves serve nobody.
+ *
+ * Whether it is a thunk cannot be told when its page has not been brought yet. What looks like such a call then ends the unit before it, and
+ * is interpreted; it leads to a page fault.
  */
 #include "translator/counts.h"
 #include "translator/tu.h"
@@ -40,16 +43,26 @@ uint32_t thunk_target(const struct tinsn *t)
 	return t->next + (uint32_t)t->z.raw.imm[0].value.s;
 }
 
-unsigned thunk_called(const struct tu *u, const struct tinsn *t)
+/* add reg, constant: what comes behind such calls. */
+static bool base_follows(const struct tu *u, const struct tinsn *t)
+{
+	const uint8_t *next = t->bytes + t->z.length;
+
+	return u->gpa2 == ~0ull && (t->next & PAGE_MASK) && (t->next & PAGE_MASK) < PAGE_MASK &&
+	       (next[0] == 0x05 || (next[0] == 0x81 && (next[1] & 0xf8) == 0xc0));
+}
+
+int thunk_called(const struct tu *u, const struct tinsn *t)
 {
 	uint32_t target = thunk_target(t);
 	uint8_t code[THUNK_BYTES];
 
 	if (t->action != ACT_CALL || t->z.opcode != 0xe8 || tinsn_op16(t) || t->form == FORM_CALLOUT || !possible(u) ||
-	    (u->needs && target != u->lin + u->thunk_ahead) || (target & PAGE_MASK) > PAGE_SIZE - THUNK_BYTES ||
-	    mmu_peek(u->tc->mmu, gva(target), code, sizeof(code)) != sizeof(code))
+	    (u->needs && target != u->lin + u->thunk_ahead) || (target & PAGE_MASK) > PAGE_SIZE - THUNK_BYTES)
 		return 0;
-	return thunk_in(code);
+	if (mmu_peek(u->tc->mmu, gva(target), code, sizeof(code)) != sizeof(code))
+		return base_follows(u, t) ? -1 : 0;
+	return (int)thunk_in(code);
 }
 
 unsigned thunk_unit(const struct tu *u)

@@ -168,6 +168,7 @@ static bool plan(struct tu *u)
 		size_t off = eip - u->lin;
 		const uint8_t *bytes = page + off;
 		bool ok;
+		int thunk;
 
 		if (off >= room || (u->n && breakpoint_in(u->tc, eip, 1)))
 			break;
@@ -180,7 +181,12 @@ static bool plan(struct tu *u)
 		if (!ok)
 			return false;
 		restrict_action(u, t);
-		t->thunk = u->known ? (uint8_t)(u->known[u->n].flags >> INSN_THUNK_SHIFT) : (uint8_t)thunk_called(u, t);
+		thunk = u->known ? u->known[u->n].flags >> INSN_THUNK_SHIFT : thunk_called(u, t);
+		if (thunk < 0 && u->n)
+			break;
+		if (thunk < 0)
+			return false;
+		t->thunk = thunk & 0xf;
 		if (t->thunk) {
 			u->needs = t->thunk;
 			u->thunk_ahead = thunk_target(t) - u->lin;

@@ -232,6 +232,131 @@ static void test_absent(void **state)
 	bench_close(&b);
 }
 
+/* First met when its page is not there: it is known for what it is all the same when that comes. */
+static void test_brought(void **state)
+{
+	enum { RETURN = 0x206 };
+	/* push ecx; call the next page's 0x100; add ebx, 1; hlt */
+	static const uint8_t caller[] = {0x51, 0xe8, LE32(THUNK - RETURN), 0x81, 0xc3, LE32(1), 0xf4};
+	struct bench b;
+
+	open_paged(&b, TC_LOOKUP_OFF);
+	bench_put(&b, CALLER + 0x200, caller, sizeof(caller));
+	*b.cpu = ready;
+	switch_to(&b, 0);
+	b.cpu->rip = REGION + 0x200;
+	bench_run_tc(&b);
+	assert_int_equal(bench_vector(&b), EXC_PF);
+	assert_int_equal(b.cpu->cr2, REGION + THUNK);
+	assert_int_equal(bench_get32(&b, STACK - 8), REGION + RETURN);
+	map(&b, 0, REGION + PAGE_SIZE, FOR_EBX);
+	for (unsigned i = 0; i < 2; i++)
+		run(&b, 0, REGION + 0x200, REGION + RETURN + 1, 0);
+	assert_true(in_place(&b, REGION + 0x201));
+	bench_close(&b);
+}
+
+/* Its page is not there, but the call is not come to either: that is no reason to interpret. */
+static void test_absent_idle(void **state)
+{
+	enum { ROUNDS = 10000, RETURN = 0x209 };
+	/* 1: test eax, eax; jnz 2; call the next page's 0x100; 2: dec esi; jnz 1; hlt */
+	static const uint8_t code[] = {0x85, 0xc0, 0x75, 5, 0xe8, LE32(THUNK - RETURN), 0x4e, 0x75, 0xf4, 0xf4};
+	struct bench b;
+
+	open_paged(&b, TC_LOOKUP_OFF);
+	bench_put(&b, CALLER + 0x200, code, sizeof(code));
+	for (unsigned there = 2; there-- > 0;) {
+		uint64_t before = tc_statistics(b.tc)->dispatches;
+
+		map(&b, 0, REGION + PAGE_SIZE, there ? FOR_EBX : 0);
+		*b.cpu = ready;
+		switch_to(&b, 0);
+		b.cpu->rip = REGION + 0x200;
+		b.cpu->gpr[R_EAX] = 1;
+		b.cpu->gpr[R_ESI] = ROUNDS;
+		bench_run_tc(&b);
+		assert_int_equal(bench_vector(&b), EXC_GP);
+		assert_true(tc_statistics(b.tc)->dispatches - before < 50);
+	}
+	bench_close(&b);
+}
+
+/* Looking for the thunk drops the caller's page: their page table is another by now, though with the same entries. */
+static void test_untracked(void **state)
+{
+	enum { RETURN = 0x205, ANOTHER = NO_THUNK + PAGE_SIZE };
+	/* call the next page's 0x100; hlt */
+	static const uint8_t caller[] = {0xe8, LE32(THUNK - RETURN), 0xf4};
+	/* mov ebx, 9; hlt, and elsewhere jmp there */
+	static const uint8_t other[] = {0xbb, LE32(9), 0xf4}, jumper[] = {0xe9, LE32(REGION + 0x200 - AT_CODE - 5)};
+	struct bench b;
+
+	open_paged(&b, TC_LOOKUP_OFF);
+	bench_put(&b, CALLER + 0x200, caller, sizeof(caller));
+	bench_put(&b, CALLER + 0x400, (const uint8_t[]){0xf4}, 1);
+	bench_put(&b, ANOTHER + 0x200, other, sizeof(other));
+	bench_put(&b, AT_CODE, jumper, sizeof(jumper));
+	map(&b, 0, REGION + PAGE_SIZE, FOR_EBX);
+	map(&b, 1, REGION + PAGE_SIZE, FOR_EBX);
+	run(&b, 0, REGION + 0x400, 0, 0);
+	bench_put32(&b, DIRECTORY + (REGION >> 22) * 4, (TABLE + PAGE_SIZE) | RWU | ACCESSED);
+	*b.cpu = ready;
+	b.cpu->rip = REGION + 0x200;
+	bench_run_tc(&b);
+	assert_int_equal((uint32_t)b.cpu->gpr[R_EBX], REGION + RETURN);
+	map(&b, 1, REGION, ANOTHER);
+	mmu_invlpg(b.mmu, gva(REGION));
+	run(&b, 0, AT_CODE, 9, 0);
+	bench_close(&b);
+}
+
+static void assert_entries_live(struct tc *tc)
+{
+	for (unsigned n = 0; n < IBTC_TABLES; n++) {
+		for (unsigned i = 0; tc->ibtc[n].valid && i < IBTC_SIZE; i++) {
+			uintptr_t entry = tc->ibtc[n].slot[i];
+			const struct ccf *c = ccf_of(tc, cache_owner(tc, entry));
+
+			if (entry == (uintptr_t)tc->x.stub_miss)
+				continue;
+			assert_int_equal(c->state, CCF_LIVE);
+			assert_int_equal(c->lin & 0xffff, i);
+		}
+	}
+}
+
+/* What stands where a thunk was is translated into the room of the page's units while these move. */
+static void test_evicted(void **state)
+{
+	enum { RETURN = 0x205 };
+	/* call the next page's 0x100; hlt, or mov ebx, 9; hlt */
+	static const uint8_t caller[] = {0xe8, LE32(THUNK - RETURN), 0xf4}, other[] = {0xbb, LE32(9), 0xf4}, next[] = {0xbb, LE32(8), 0xf4};
+	struct bench b;
+
+	open_paged(&b, TC_LOOKUP_OFF);
+	map(&b, 0, REGION + PAGE_SIZE, FOR_EBX);
+	bench_put(&b, CALLER + 0x300, next, sizeof(next));
+	bench_put(&b, CALLER + 0x200, caller, sizeof(caller));
+	run(&b, 0, REGION + 0x200, REGION + RETURN, 0);
+	/* revived, it stands before the other in the page's list, but not in the cache */
+	bench_put(&b, CALLER + 0x200, other, sizeof(other));
+	run(&b, 0, REGION + 0x300, 8, 0);
+	bench_put(&b, CALLER + 0x200, caller, sizeof(caller));
+	run(&b, 0, REGION + 0x200, REGION + RETURN, 0);
+	assert_true(tc_statistics(b.tc)->revivals > 0);
+	/* as if the rest of the cache had been filled since */
+	b.tc->segment = TC_SEGMENTS - 1;
+	b.tc->fill = b.tc->top = b.tc->size - CCF_ALIGN;
+	map(&b, 0, REGION, 0);
+	map(&b, 0, REGION + 5 * PAGE_SIZE, CALLER);
+	map(&b, 0, REGION + 6 * PAGE_SIZE, NO_THUNK);
+	run(&b, 0, REGION + 5 * PAGE_SIZE + 0x200, 7, 0);
+	assert_true(tc_statistics(b.tc)->evictions > 0);
+	assert_entries_live(b.tc);
+	bench_close(&b);
+}
+
 /* Who calls it is itself called from the same page, in a loop and by a jump. */
 static void test_chained(void **state)
 {
@@ -317,7 +442,7 @@ static void test_two(void **state)
 /* More of them than a branch table notes; then one of the first is none any more. */
 static void test_many(void **state)
 {
-	enum { MANY = 3 * IBTC_THUNKS, STEP = 32, PLACE = 0x400 };
+	enum { MANY = IBTC_THUNKS + 20, STEP = 12, PLACE = 0x200 };
 	const uint32_t first = REGION + PAGE_SIZE + PLACE + 5, last = first + (MANY - 1) * STEP;
 	const uint32_t sum = MANY * first + MANY * (MANY - 1) / 2 * STEP;
 	uint8_t calls[PAGE_SIZE];
@@ -405,10 +530,11 @@ static void test_breakpoint(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_registers), cmocka_unit_test(test_written), cmocka_unit_test(test_mapped),
-		cmocka_unit_test(test_shared),	  cmocka_unit_test(test_absent),  cmocka_unit_test(test_chained),
-		cmocka_unit_test(test_resumed),	  cmocka_unit_test(test_two),    cmocka_unit_test(test_many),	  cmocka_unit_test(test_end),
-		cmocka_unit_test(test_breakpoint),
+		cmocka_unit_test(test_registers),  cmocka_unit_test(test_written),     cmocka_unit_test(test_mapped),
+		cmocka_unit_test(test_shared),	   cmocka_unit_test(test_absent),      cmocka_unit_test(test_absent_idle),
+		cmocka_unit_test(test_brought),	   cmocka_unit_test(test_untracked),   cmocka_unit_test(test_evicted),
+		cmocka_unit_test(test_chained),	   cmocka_unit_test(test_resumed),     cmocka_unit_test(test_two),
+		cmocka_unit_test(test_many),	   cmocka_unit_test(test_end),	       cmocka_unit_test(test_breakpoint),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
