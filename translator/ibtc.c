@@ -197,13 +197,26 @@ bool ibtc_has_thunk_of(const struct tc *tc, const struct ccf *c)
 	return tc->ibtc_now && has_thunk(tc->ibtc_now, thunk_name(c->lin + c->thunk_ahead, c->needs));
 }
 
+/* Its thunk may be at hand: its page is tracked already, and it has been translated there. */
+static bool learn_thunk(struct tc *tc, const struct ccf *c)
+{
+	uint32_t lin = c->lin + c->thunk_ahead;
+	ccf_id id;
+	gpa_t at;
+
+	if (!tc->ibtc_now || tc->breakpoints || !mmu_lean_code(tc->mmu, tc->mode & MODE_USER, gva(lin), &at))
+		return false;
+	id = ccf_find_lean(tc, lin, c->mode, at.v);
+	return id && ccf_of(tc, id)->thunk == c->needs && ibtc_put(tc, id);
+}
+
 bool ibtc_put(struct tc *tc, ccf_id id)
 {
 	struct ibtc *t = tc->ibtc_now;
 	struct ccf *c = ccf_of(tc, id);
 	unsigned i = c->lin & 0xffff, chunk = i / IBTC_CHUNK;
 
-	if (c->needs && !ibtc_has_thunk_of(tc, c))
+	if (c->needs && !ibtc_has_thunk_of(tc, c) && !learn_thunk(tc, c))
 		return false;
 	if (!t)
 		return true;
