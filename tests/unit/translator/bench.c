@@ -218,6 +218,25 @@ int bench_vector(const struct bench *b)
 }
 
 /* Code is written there over and over, but each is to be translated as the first one. */
+void bench_switch(struct bench *b, unsigned space)
+{
+	b->cpu->cr3 = DIRECTORY + space * PAGE_SIZE;
+	mmu_paging_changed(b->mmu, true, true);
+}
+
+void bench_paging(struct bench *b)
+{
+	for (unsigned i = 0; i < 1024; i++)
+		bench_put32(b, IDENTITY + i * 4, i << PAGE_SHIFT | RWU);
+	for (unsigned space = 0; space < 2; space++) {
+		bench_put32(b, DIRECTORY + space * PAGE_SIZE, IDENTITY | RWU);
+		bench_put32(b, DIRECTORY + space * PAGE_SIZE + (REGION >> 22) * 4, (TABLE + space * PAGE_SIZE) | RWU);
+	}
+	bench_reset(b, true);
+	b->cpu->cr0 |= CR0_PG;
+	bench_switch(b, 0);
+}
+
 const uint8_t *bench_translate(struct bench *b, const void *guest, unsigned len, unsigned *host_len)
 {
 	struct tc *tc = b->tc;

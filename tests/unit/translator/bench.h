@@ -31,6 +31,12 @@ enum {
 	AT_FAR = 0x100000,    /* for tests that want room */
 	AT_MMIO = 0xd0000000,
 	FS_BASE = 0x21000,
+	/* bench_paging */
+	DIRECTORY = 0x50000, /* one for each of two address spaces, a page apart */
+	IDENTITY = 0x52000,  /* page table of the first 4 MiB */
+	TABLE = 0x53000,     /* of the region, for each address space */
+	REGION = 0x40000000,
+	RWU = 7,
 };
 
 struct bench {
@@ -57,6 +63,10 @@ void bench_open(struct bench *, const struct bench_options *);
 void bench_close(struct bench *);
 /* Descriptor tables and handlers, registers; EIP = AT_CODE, ring 0 or 3, interrupts off. */
 void bench_reset(struct bench *, bool user);
+/* Ring 3 with paging: the first 4 MiB where they are, and a region of which the page tables are empty. In the first address space. */
+void bench_paging(struct bench *);
+/* Load CR3. */
+void bench_switch(struct bench *, unsigned space);
 /* Guest-visible writing: translations are told. */
 void bench_put(struct bench *, uint32_t at, const void *, unsigned len);
 void bench_put32(struct bench *, uint32_t at, uint32_t value);

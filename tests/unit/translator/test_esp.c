@@ -49,7 +49,7 @@ __asm__(".section .rodata\n"
 	".text\n");
 extern const uint8_t code[], code_end[];
 
-enum { DIRECTORY = 0x50000, TABLE = 0x52000, RW = 3, ROUNDS = 20000 };
+enum { RW = 3, ROUNDS = 20000 };
 
 static void open_bench(struct bench *b)
 {
@@ -58,8 +58,8 @@ static void open_bench(struct bench *b)
 	bench_open(b, &options);
 	mmu_emulate_churn(b->mmu, false);
 	for (unsigned i = 0; i < 1024; i++)
-		bench_put32(b, TABLE + i * 4, i << PAGE_SHIFT | RW);
-	bench_put32(b, DIRECTORY, TABLE | RW);
+		bench_put32(b, IDENTITY + i * 4, i << PAGE_SHIFT | RW);
+	bench_put32(b, DIRECTORY, IDENTITY | RW);
 	bench_put(b, AT_CODE, code, (unsigned)(code_end - code));
 	bench_reset(b, false);
 	b->cpu->cr0 |= CR0_PG;

@@ -48,12 +48,7 @@ __asm__(".section .rodata\n"
 extern const uint8_t code[], adds[], code_end[];
 
 enum {
-	DIRECTORY = 0x50000, /* one for each of two address spaces, a page apart */
-	IDENTITY = 0x52000,  /* page table of the first 4 MiB */
-	TABLE = 0x53000,     /* of the region, for each address space */
-	REGION = 0x40000000,
 	FRAME = AT_FAR,
-	RWU = 7,
 	COUNTED = 20 + 100 + 1000 + 1,
 };
 
@@ -66,18 +61,9 @@ static void open_bench(struct bench *b, enum tc_lookup lookup)
 
 	bench_open(b, &small);
 	b->tc->config.lookup = lookup;
-	for (unsigned i = 0; i < 1024; i++)
-		bench_put32(b, IDENTITY + i * 4, i << PAGE_SHIFT | RWU);
-	for (unsigned space = 0; space < 2; space++) {
-		bench_put32(b, DIRECTORY + space * PAGE_SIZE, IDENTITY | RWU);
-		bench_put32(b, DIRECTORY + space * PAGE_SIZE + (REGION >> 22) * 4, (TABLE + space * PAGE_SIZE) | RWU);
-	}
 	bench_put(b, FRAME, code, (unsigned)(code_end - code));
-	bench_reset(b, true);
-	b->cpu->cr0 |= CR0_PG;
-	b->cpu->cr3 = DIRECTORY;
+	bench_paging(b);
 	ready = *b->cpu;
-	mmu_paging_changed(b->mmu, true, true);
 }
 
 /* The two frames of code at `lin`, or nothing there any more. */
@@ -88,16 +74,10 @@ static void map(struct bench *b, unsigned space, uint32_t lin, bool present)
 			    present ? (FRAME + i * PAGE_SIZE) | RWU : 0);
 }
 
-static void switch_to(struct bench *b, unsigned space)
-{
-	b->cpu->cr3 = DIRECTORY + space * PAGE_SIZE;
-	mmu_paging_changed(b->mmu, true, true);
-}
-
 static void run_at(struct bench *b, unsigned space, uint32_t lin)
 {
 	*b->cpu = ready;
-	switch_to(b, space);
+	bench_switch(b, space);
 	bench_put32(b, AT_DATA, 0);
 	b->cpu->rip = lin;
 	bench_run_tc(b);
@@ -111,7 +91,7 @@ static void run_at(struct bench *b, unsigned space, uint32_t lin)
 static void end_at(struct bench *b, unsigned space, uint32_t lin)
 {
 	map(b, space, lin, false);
-	switch_to(b, space);
+	bench_switch(b, space);
 }
 
 static void compare_all(struct tc *tc)
@@ -314,7 +294,7 @@ static void test_overlap(void **state)
 static void run_part(struct bench *b, unsigned space, uint32_t lin, uint32_t result)
 {
 	*b->cpu = ready;
-	switch_to(b, space);
+	bench_switch(b, space);
 	b->cpu->rip = lin;
 	bench_run_tc(b);
 	assert_int_equal(bench_vector(b), EXC_GP);
@@ -370,7 +350,7 @@ static void test_move_changed(void **state)
 		}
 		map(&b, 0, lin, true);
 		*b.cpu = ready;
-		switch_to(&b, 0);
+		bench_switch(&b, 0);
 		b.cpu->rip = lin;
 		bench_run_tc(&b);
 		assert_int_equal((uint32_t)b.cpu->gpr[R_EAX], 1);
@@ -395,7 +375,7 @@ static void test_same_frame(void **state)
 	bench_put(&b, FRAME, insn + 2, sizeof(insn) - 2);
 	for (unsigned i = 0; i < 3; i++) {
 		*b.cpu = ready;
-		switch_to(&b, 0);
+		bench_switch(&b, 0);
 		b.cpu->rip = REGION + 0xffe;
 		bench_run_tc(&b);
 		assert_int_equal((uint32_t)b.cpu->gpr[R_EAX], 0x12345678 + (i << 24));
@@ -423,7 +403,7 @@ static void test_resume(void **state)
 		}
 		*b.cpu = ready;
 		bench_put32(&b, TABLE + ((PAGE - REGION) >> PAGE_SHIFT) * 4, 0);
-		switch_to(&b, 0);
+		bench_switch(&b, 0);
 		b.cpu->rip = REGION + 0x100;
 		b.cpu->gpr[R_EAX] = i;
 		bench_run_tc(&b);

@@ -6,15 +6,10 @@
 #define LE32(v) (v) & 0xff, (v) >> 8 & 0xff, (v) >> 16 & 0xff, (v) >> 24 & 0xff
 
 enum {
-	DIRECTORY = 0x50000, /* of two address spaces, a page apart */
-	IDENTITY = 0x52000,  /* page table of the first 4 MiB */
-	TABLE = 0x53000,     /* of the region, for each address space */
-	REGION = 0x40000000,
 	CALLER = AT_FAR, /* frames */
 	FOR_EBX = CALLER + PAGE_SIZE,
 	FOR_EDI = FOR_EBX + PAGE_SIZE,
 	NO_THUNK = FOR_EDI + PAGE_SIZE,
-	RWU = 7,
 	ACCESSED = 0x60,
 	THUNK = PAGE_SIZE + 0x100, /* in the region */
 	STACK = AT_STACK - 0x100,
@@ -28,40 +23,26 @@ static void map(struct bench *b, unsigned space, uint32_t lin, uint32_t frame)
 	bench_put32(b, TABLE + space * PAGE_SIZE + ((lin - REGION) >> PAGE_SHIFT) * 4, frame ? frame | RWU | ACCESSED : 0);
 }
 
-static void switch_to(struct bench *b, unsigned space)
-{
-	b->cpu->cr3 = DIRECTORY + space * PAGE_SIZE;
-	mmu_paging_changed(b->mmu, true, true);
-}
-
 static void open_paged(struct bench *b, enum tc_lookup lookup)
 {
 	static const uint8_t for_ebx[] = {0x8b, 0x1c, 0x24, 0xc3}, for_edi[] = {0x8b, 0x3c, 0x24, 0xc3}, none[] = {0xbb, LE32(7), 0xc3};
 
 	bench_open(b, &small);
 	b->tc->config.lookup = lookup;
-	for (unsigned i = 0; i < 1024; i++)
-		bench_put32(b, IDENTITY + i * 4, i << PAGE_SHIFT | RWU);
-	for (unsigned space = 0; space < 2; space++) {
-		bench_put32(b, DIRECTORY + space * PAGE_SIZE, IDENTITY | RWU);
-		bench_put32(b, DIRECTORY + space * PAGE_SIZE + (REGION >> 22) * 4, (TABLE + space * PAGE_SIZE) | RWU);
+	for (unsigned space = 0; space < 2; space++)
 		map(b, space, REGION, CALLER);
-	}
 	bench_put(b, FOR_EBX + 0x100, for_ebx, sizeof(for_ebx));
 	bench_put(b, FOR_EDI + 0x100, for_edi, sizeof(for_edi));
 	bench_put(b, NO_THUNK + 0x100, none, sizeof(none));
-	bench_reset(b, true);
-	b->cpu->cr0 |= CR0_PG;
-	b->cpu->cr3 = DIRECTORY;
+	bench_paging(b);
 	ready = *b->cpu;
-	mmu_paging_changed(b->mmu, true, true);
 }
 
 /* EBX and EDI at the HLT, both zero before. */
 static void run(struct bench *b, unsigned space, uint32_t lin, uint32_t ebx, uint32_t edi)
 {
 	*b->cpu = ready;
-	switch_to(b, space);
+	bench_switch(b, space);
 	b->cpu->rip = lin;
 	b->cpu->gpr[R_EBX] = b->cpu->gpr[R_EDI] = 0;
 	bench_run_tc(b);
@@ -206,7 +187,7 @@ static void test_absent(void **state)
 
 		map(&b, 0, REGION + PAGE_SIZE, there ? FOR_EBX : 0);
 		*b.cpu = ready;
-		switch_to(&b, 0);
+		bench_switch(&b, 0);
 		b.cpu->rip = REGION + 0x200;
 		b.cpu->gpr[R_EBX] = 5;
 		b.cpu->gpr[R_ECX] = i;
@@ -243,7 +224,7 @@ static void test_brought(void **state)
 	open_paged(&b, TC_LOOKUP_OFF);
 	bench_put(&b, CALLER + 0x200, caller, sizeof(caller));
 	*b.cpu = ready;
-	switch_to(&b, 0);
+	bench_switch(&b, 0);
 	b.cpu->rip = REGION + 0x200;
 	bench_run_tc(&b);
 	assert_int_equal(bench_vector(&b), EXC_PF);
@@ -271,7 +252,7 @@ static void test_absent_idle(void **state)
 
 		map(&b, 0, REGION + PAGE_SIZE, there ? FOR_EBX : 0);
 		*b.cpu = ready;
-		switch_to(&b, 0);
+		bench_switch(&b, 0);
 		b.cpu->rip = REGION + 0x200;
 		b.cpu->gpr[R_EAX] = 1;
 		b.cpu->gpr[R_ESI] = ROUNDS;
@@ -395,7 +376,7 @@ static void test_resumed(void **state)
 		run(&b, 0, REGION + 0x200, REGION + RETURN, 0);
 		map(&b, 0, PAGE, 0);
 		*b.cpu = ready;
-		switch_to(&b, 0);
+		bench_switch(&b, 0);
 		b.cpu->rip = REGION + 0x200;
 		bench_run_tc(&b);
 		assert_int_equal(bench_vector(&b), EXC_PF);
@@ -488,7 +469,7 @@ static void test_end(void **state)
 		bench_put(&b, 0, (const uint8_t[]){0x1c, 0x24, 0xc3}, 3);
 		bench_put(&b, CALLER, caller, sizeof(caller));
 		*b.cpu = ready;
-		switch_to(&b, 0);
+		bench_switch(&b, 0);
 		b.cpu->rip = REGION;
 		b.cpu->gpr[R_EBX] = 5;
 		if (interp)
@@ -517,7 +498,7 @@ static void test_breakpoint(void **state)
 		run(&b, 0, REGION + 0x200, REGION + RETURN, 0);
 		assert_true(in_place(&b, REGION + 0x200));
 		*b.cpu = ready;
-		switch_to(&b, 0);
+		bench_switch(&b, 0);
 		b.cpu->rip = REGION + 0x200;
 		assert_true(tc_set_breakpoints(b.tc, &at[i], 1));
 		assert_int_equal(tc_run(b.tc), TC_EXIT_DEBUG);
