@@ -121,13 +121,16 @@ ccf_id ccf_find(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa)
 	return 0;
 }
 
-bool ccf_tracked(struct tc *tc, const struct ccf *c)
+bool ccf_tracked_at(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa)
 {
-	uint32_t second = (c->lin | PAGE_MASK) + 1;
 	gpa_t at;
 
-	return !(c->flags & CCF_CROSSING) ||
-	       (mmu_lean_code(tc->mmu, c->mode & MODE_USER, gva(second), &at) && at.v == c->gpa2);
+	return mmu_lean_code(tc->mmu, mode & MODE_USER, gva(lin), &at) && at.v == gpa;
+}
+
+bool ccf_tracked(struct tc *tc, const struct ccf *c)
+{
+	return !(c->flags & CCF_CROSSING) || ccf_tracked_at(tc, (c->lin | PAGE_MASK) + 1, c->mode, c->gpa2);
 }
 
 ccf_id ccf_find_lean(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa)

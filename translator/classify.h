@@ -121,5 +121,7 @@ bool classify_isa_allowed(const struct cpu_model *, const ZydisDecodedInstructio
 const char *classify_why_text(unsigned why);
 
 static inline bool tinsn_op16(const struct tinsn *t) { return t->z.operand_width == 16; }
+/* Where a direct near branch leads. */
+static inline uint32_t tinsn_target(const struct tinsn *t) { return t->next + (uint32_t)t->z.raw.imm[0].value.s; }
 
 #endif

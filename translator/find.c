@@ -21,9 +21,7 @@ static ccf_id obtain(struct tc *tc, uint32_t lin, uint64_t at)
  */
 static bool still_tracked(struct tc *tc, uint32_t lin, uint64_t at)
 {
-	gpa_t now;
-
-	return mmu_lean_code(tc->mmu, tc->mode & MODE_USER, gva(lin), &now) && now.v == at;
+	return ccf_tracked_at(tc, lin, tc->mode, at);
 }
 
 enum thunk { THUNK_KNOWN, THUNK_ABSENT, THUNK_GONE };

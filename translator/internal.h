@@ -428,6 +428,8 @@ void ccf_insert(struct tc *, ccf_id);
 /* Give it another linear address; its code is the caller's business. */
 void ccf_readdress(struct tc *, ccf_id, uint32_t lin);
 ccf_id ccf_find(struct tc *, uint32_t lin, uint32_t mode, uint64_t gpa);
+/* Is the page of `lin` tracked in the present space, with `gpa` there? No effects. */
+bool ccf_tracked_at(struct tc *, uint32_t lin, uint32_t mode, uint64_t gpa);
 /* Is its second page, if it has one, tracked in the present space, and the one that it was made from? No effects. */
 bool ccf_tracked(struct tc *, const struct ccf *);
 /* Likewise without effects: one that spans two pages only if it is tracked. */

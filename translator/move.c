@@ -20,21 +20,26 @@ struct move {
 };
 
 /* Where it is, if it is of the mode that is wanted: known without looking at the record. */
-static uint32_t place_of(const struct move *m, ccf_id id)
+static uint32_t place_of(const struct tc *tc, uint32_t mode, ccf_id id)
 {
-	return m->tc->link[id].tag ^ ccf_tag(0, m->mode);
+	return tc->link[id].tag ^ ccf_tag(0, mode);
+}
+
+static bool is_on(struct tc *tc, uint32_t page, uint32_t mode, ccf_id id)
+{
+	return place_of(tc, mode, id) >> PAGE_SHIFT == page && ccf_of(tc, id)->mode == mode;
 }
 
 /* Other modes follow when code of theirs is wanted. */
 static bool moves(const struct move *m, ccf_id id)
 {
-	return place_of(m, id) >> PAGE_SHIFT == m->from && ccf_of(m->tc, id)->mode == m->mode;
+	return is_on(m->tc, m->from, m->mode, id);
 }
 
 /* May what is there be taken away? */
 static bool idle(const struct move *m, ccf_id id)
 {
-	return ccf_of(m->tc, id)->mode == m->mode && !mmu_code_in_use(m->tc->mmu, place_of(m, id) >> PAGE_SHIFT, m->gfn);
+	return ccf_of(m->tc, id)->mode == m->mode && !mmu_code_in_use(m->tc->mmu, place_of(m->tc, m->mode, id) >> PAGE_SHIFT, m->gfn);
 }
 
 /* The code is what has not been looked at for long: have it come while the others are looked at. */
@@ -58,7 +63,7 @@ static bool find_source(struct move *m, ccf_id first)
 	unsigned n = 0;
 
 	for (ccf_id id = first; id && n < PATIENCE; id = m->tc->link[id].page_next, n++) {
-		uint32_t at = place_of(m, id), page = at >> PAGE_SHIFT;
+		uint32_t at = place_of(m->tc, m->mode, id), page = at >> PAGE_SHIFT;
 		bool wanted = ((at ^ m->lin) & PAGE_MASK) == 0;
 
 		if (found && page == m->from)
@@ -181,18 +186,20 @@ static void move_all(struct move *m, ccf_id first)
 	}
 }
 
+static bool moved_to(const struct code_page *p, uint32_t page, uint32_t mode)
+{
+	return p->moved_to == page + 1 && p->moved_mode == mode;
+}
+
 void move_offer(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa_)
 {
-	const struct move m = {.mode = mode, .tc = tc};
 	const struct code_page *p = smc_page(tc, gpa_ >> PAGE_SHIFT);
 	uint32_t page = lin >> PAGE_SHIFT;
-	gpa_t now;
 
-	if (!p || p->moved_to != page + 1 || p->moved_mode != mode ||
-	    !mmu_lean_code(tc->mmu, mode & MODE_USER, gva(lin), &now) || now.v != gpa_)
+	if (!p || !moved_to(p, page, mode) || !ccf_tracked_at(tc, lin, mode, gpa_))
 		return;
 	for (ccf_id id = p->first; id; id = tc->link[id].page_next)
-		if (place_of(&m, id) >> PAGE_SHIFT == page && ccf_of(tc, id)->mode == mode && ccf_tracked(tc, ccf_of(tc, id)))
+		if (is_on(tc, page, mode, id) && ccf_tracked(tc, ccf_of(tc, id)))
 			ibtc_put(tc, id);
 }
 
@@ -211,7 +218,7 @@ bool move_page(struct tc *tc, uint32_t lin, uint32_t mode, uint64_t gpa_)
 
 	if (!possible(&m) || !p)
 		return false;
-	again = p->moved_to == m.to + 1 && p->moved_mode == mode;
+	again = moved_to(p, m.to, mode);
 	p->moved_to = m.to + 1;
 	p->moved_mode = mode;
 	if (!find_source(&m, p->first) || (again && !m.exact))

@@ -38,11 +38,6 @@ static bool possible(const struct tu *u)
 	       xl_stack_flat(u);
 }
 
-uint32_t thunk_target(const struct tinsn *t)
-{
-	return t->next + (uint32_t)t->z.raw.imm[0].value.s;
-}
-
 /* add reg, constant: what comes behind such calls. */
 static bool base_follows(const struct tu *u, const struct tinsn *t)
 {
@@ -54,7 +49,7 @@ static bool base_follows(const struct tu *u, const struct tinsn *t)
 
 int thunk_called(const struct tu *u, const struct tinsn *t)
 {
-	uint32_t target = thunk_target(t);
+	uint32_t target = tinsn_target(t);
 	uint8_t code[THUNK_BYTES];
 
 	if (t->action != ACT_CALL || t->z.opcode != 0xe8 || tinsn_op16(t) || t->form == FORM_CALLOUT || !possible(u) ||

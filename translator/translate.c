@@ -189,7 +189,7 @@ static bool plan(struct tu *u)
 		t->thunk = thunk & 0xf;
 		if (t->thunk) {
 			u->needs = t->thunk;
-			u->thunk_ahead = thunk_target(t) - u->lin;
+			u->thunk_ahead = tinsn_target(t) - u->lin;
 		}
 		/* `source` is one page: an interrupt may have come since vary_learn, and put something longer there */
 		t->varies = u->gpa2 == ~0ull && (u->vary >> u->n & 1) && vary_possible(t);

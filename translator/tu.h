@@ -140,7 +140,6 @@ void xl_exit(struct tu *, unsigned cc, uint32_t target);
 /* thunk.c: calls of functions that load their return address, and these functions. */
 enum { THUNK_INSNS = 2, THUNK_BYTES = 4 }; /* mov r32, [esp]; ret */
 int thunk_called(const struct tu *, const struct tinsn *);      /* tinsn.thunk; -1: it cannot be told yet */
-uint32_t thunk_target(const struct tinsn *);                    /* of a near call */
 unsigned thunk_unit(const struct tu *);                         /* tu.thunk */
 /* Indirect exit: R8D holds the target. */
 void xl_exit_indirect(struct tu *);

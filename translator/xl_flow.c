@@ -151,11 +151,6 @@ void xl_exit_indirect(struct tu *u)
 	emit_jmp_mem(&u->e, (struct xmem){H_IBTC, H_R9, 8, false, 0});
 }
 
-static uint32_t branch_target(const struct tinsn *t)
-{
-	return t->next + (uint32_t)t->z.raw.imm[0].value.s;
-}
-
 static bool near32(const struct tinsn *t)
 {
 	return !tinsn_op16(t) && t->z.meta.branch_type != ZYDIS_BRANCH_TYPE_FAR;
@@ -193,7 +188,7 @@ bool xl_call(struct tu *u, const struct tinsn *t)
 	if (t->z.opcode != 0xff) {
 		u->pending -= 4;
 		esp_settle(u);
-		xl_exit(u, CC_ALWAYS, branch_target(t));
+		xl_exit(u, CC_ALWAYS, tinsn_target(t));
 		return true;
 	}
 	if (target != H_R8)
@@ -211,7 +206,7 @@ bool xl_jmp(struct tu *u, const struct tinsn *t)
 	if (!near32(t))
 		return false;
 	if (t->z.opcode != 0xff) {
-		xl_exit(u, CC_ALWAYS, branch_target(t));
+		xl_exit(u, CC_ALWAYS, tinsn_target(t));
 		return true;
 	}
 	if (t->has_mem) {
@@ -244,7 +239,7 @@ bool xl_jcc(struct tu *u, const struct tinsn *t)
 {
 	if (!near32(t))
 		return false;
-	xl_exit(u, t->z.opcode & 15, branch_target(t));
+	xl_exit(u, t->z.opcode & 15, tinsn_target(t));
 	if (u->done + 1 == u->n)
 		xl_exit(u, CC_ALWAYS, t->next);
 	return true;
@@ -263,7 +258,7 @@ bool xl_loop(struct tu *u, const struct tinsn *t)
 	taken = u->e.len - 1;
 	xl_exit(u, CC_ALWAYS, t->next);
 	emit_patch8(&u->e, taken, u->e.len);
-	xl_exit(u, CC_ALWAYS, branch_target(t));
+	xl_exit(u, CC_ALWAYS, tinsn_target(t));
 	return true;
 }
 

@@ -39,6 +39,9 @@ enum {
 	RWU = 7,
 };
 
+/* The bytes of a constant, in a list of bytes. */
+#define LE32(v) (uint8_t)((v) & 0xff), (uint8_t)((v) >> 8 & 0xff), (uint8_t)((v) >> 16 & 0xff), (uint8_t)((v) >> 24 & 0xff)
+
 struct bench {
 	struct physmap *pm;
 	struct cpu *cpu;

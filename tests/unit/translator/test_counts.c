@@ -8,8 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LE32(v) (v) & 0xff, (v) >> 8 & 0xff, (v) >> 16 & 0xff, (v) >> 24 & 0xff
-
 static const struct bench_options counting = {.tc_size = 4 << 20, .counts = true};
 static const struct bench_options off = {.tc_size = 4 << 20};
 static const struct bench_options lockstep = {.tc_size = 4 << 20, .counts = true, .lockstep = true};

@@ -268,8 +268,6 @@ static void test_learnt_from_faults(void **state)
 	bench_close(&b);
 }
 
-#define LE32(v) (v) & 0xff, (v) >> 8 & 0xff, (v) >> 16 & 0xff, (v) >> 24 & 0xff
-
 /* Each time it begins a page further on: where one of its pages was, the other is now. */
 static void test_overlap(void **state)
 {

@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LE32(v) (v) & 0xff, (v) >> 8 & 0xff, (v) >> 16 & 0xff, (v) >> 24 & 0xff
-
 static const struct bench_options counting = {.tc_size = 16 << 20, .counts = true};
 
 /* `n` units that jump to the next, `rounds` times over: dec ecx; jnz first at the end. Returns where they begin. */

@@ -18,8 +18,6 @@ static const struct bench_options small = {.tc_size = 4 << 20};
 		assert_int_equal(bench_vector(b), -1);                                             \
 	} while (0)
 
-#define LE32(v) (v) & 0xff, (v) >> 8 & 0xff, (v) >> 16 & 0xff, (v) >> 24 & 0xff
-
 static uint32_t reg(const struct bench *b, unsigned r)
 {
 	return (uint32_t)b->cpu->gpr[r];

@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#define LE32(v) (v) & 0xff, (v) >> 8 & 0xff, (v) >> 16 & 0xff, (v) >> 24 & 0xff
-
 enum {
 	CALLER = AT_FAR, /* frames */
 	FOR_EBX = CALLER + PAGE_SIZE,

@@ -5,8 +5,6 @@
 
 static const struct bench_options small = {.tc_size = 4 << 20};
 
-#define LE32(v) (uint8_t)((v) & 0xff), (uint8_t)((v) >> 8 & 0xff), (uint8_t)((v) >> 16 & 0xff), (uint8_t)((v) >> 24 & 0xff)
-
 /*
  * What an instruction loads must lie in the page of its unit. It may be another one by now than the one that was found to vary.
  */

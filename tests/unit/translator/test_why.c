@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LE32(v) (v) & 0xff, (v) >> 8 & 0xff, (v) >> 16 & 0xff, (v) >> 24 & 0xff
-
 static const struct bench_options options = {.tc_size = 4 << 20};
 
 /* What there is to say of the address holds the text. */
